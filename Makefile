@@ -1,0 +1,35 @@
+# The two commands: `make course` runs the course, `make test` tests it. Both set up .venv first.
+# The virtual environment is named by relative path: this folder's own path may hold spaces.
+PYTHON ?= python3
+BIN = .venv/bin
+
+.PHONY: course test lab store install
+
+course: install
+	$(BIN)/python -m course_lib run --preset quick
+
+test: install
+	$(BIN)/python -m ruff check .
+	$(BIN)/python -m ruff format --check .
+	$(BIN)/python -m pytest
+	COURSE_DATA=tests/no-data COURSE_RUNS=runs/nbval $(BIN)/python -m pytest -p nbval \
+		--nbval --nbval-current-env --nbval-cell-timeout=300 \
+		--nbval-sanitize-with tests/nbval.cfg notebooks
+
+lab: install
+	$(BIN)/python -m jupyterlab --ip=127.0.0.1 notebooks
+
+# For authors: run the notebooks on the bundled data and store their outputs in them.
+store: install
+	COURSE_DATA=tests/no-data COURSE_RUNS=runs/store $(BIN)/python -m nbconvert --to notebook \
+		--execute --inplace --ExecutePreprocessor.record_timing=False \
+		--ExecutePreprocessor.store_widget_state=False notebooks/*.ipynb
+
+install: .venv/installed
+
+# Installs again only when pyproject.toml has changed since the last time.
+.venv/installed: pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "The course needs Python 3.10 or newer, this is " + sys.version)'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
+	touch .venv/installed

@@ -1,0 +1,113 @@
+"""The `course` command: `python -m course_lib VERB`."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from course_lib import __version__
+from course_lib.errors import CourseError, choose, whole_number
+from course_lib.folders import runs_folder
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="course")
+def course() -> None:
+    """A course on data augmentation that rebuilds and questions Wang & Perez (2017)."""
+
+
+@course.command()
+@click.option("--preset", default="quick", show_default=True, help="Size of the runs.")
+@click.option(
+    "-p", "--parameter", "assignments", multiple=True, metavar="NAME=VALUE",
+    help="Set a parameter in every notebook that has it; may be given often.",
+)  # fmt: skip
+@click.option(
+    "--timeout", default=1800, show_default=True, metavar="SECONDS", help="For each notebook."
+)
+def run(preset: str, assignments: tuple[str, ...], timeout: int) -> None:
+    """Execute all notebooks in order and write them, with pages, to runs/PRESET/."""
+    from course_lib.experiments import PAPER, PRESETS
+    from course_lib.notebooks import parse_parameters, run_notebooks
+    from course_lib.results import html_table, read_results, results_table, show_table
+
+    choose("preset", preset, PRESETS)
+    whole_number("timeout", timeout, at_least=1)
+    parameters = parse_parameters(assignments)
+    results, foreign = [], []
+
+    def read_table() -> str:
+        results[:], foreign[:] = read_results(runs_folder() / preset)
+        return html_table(results_table(results, PAPER))
+
+    pages = run_notebooks(preset, parameters, timeout=timeout, results=read_table)
+    print(show_table(results_table(results, PAPER)))
+    for path in foreign:
+        print(f"skipped, no result: {path}", file=sys.stderr)
+    print(f"Pages: {pages}")
+
+
+@course.command()
+@click.option("--tasks", default="all", show_default=True, help="Task names, comma between.")
+@click.option("--arms", default="all", show_default=True, help="Arm names, comma between.")
+@click.option("--seeds", default="0", show_default=True, help="As in 0-4 or 0,3,7.")
+@click.option("--preset", default="paper", show_default=True, help="Size of the runs.")
+@click.option("--source", default="auto", show_default=True, help="Where pictures come from.")
+@click.option("--workers", default="auto", show_default=True, help="Processes side by side.")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or mps.")
+@click.option("--epochs", type=int, help="Instead of the preset's.")
+@click.option("--batch-size", type=int, help="Instead of 64.")
+def study(tasks, arms, seeds, preset, source, workers, device, epochs, batch_size) -> None:
+    """Run many experiments side by side; finished ones are not done again."""
+    from course_lib import experiments
+    from course_lib.results import results_table, show_table
+
+    changes = {"source": source, "device": device, "epochs": epochs, "batch_size": batch_size}
+    results = experiments.study(
+        tasks=experiments.TASKS if tasks == "all" else tasks.split(","),
+        arms=experiments.BUILT_ARMS if arms == "all" else arms.split(","),
+        seeds=_seeds(seeds),
+        preset=preset,
+        workers=int(workers) if workers.isdigit() else workers,
+        **{name: value for name, value in changes.items() if value is not None},
+    )
+    print(show_table(results_table(results, experiments.PAPER)))
+
+
+def _seeds(text: str) -> list[int]:
+    """Seeds from text: "0-4" → 0, 1, 2, 3, 4; "0,3,7" as it says."""
+    seeds: list[int] = []
+    for part in text.split(","):
+        first, dash, last = part.partition("-")
+        if not (first.isdecimal() and (last.isdecimal() or not dash)):
+            raise CourseError(f"seeds {text!r} must be whole numbers, as in 0-4 or 0,3,7")
+        seeds += range(int(first), int(last or first) + 1)
+    if not seeds:
+        raise CourseError(f"seeds {text!r} names none: a range runs upwards, as in 0-4")
+    return seeds
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; bad input is one line on stderr and exit code 2."""
+    from course_lib.notebooks import NotebookFailed
+
+    try:
+        return course.main(arguments, prog_name="course", standalone_mode=False) or 0
+    except click.exceptions.NoArgsIsHelpError as error:
+        print(error.format_message())
+        return 0
+    except (CourseError, click.ClickException) as error:
+        message = error.format_message() if isinstance(error, click.ClickException) else str(error)
+        print("course: " + " ".join(message.split()), file=sys.stderr)
+        return 2
+    except NotebookFailed as error:
+        print(error, file=sys.stderr)
+        return 1
+    except (KeyboardInterrupt, click.Abort):
+        print("course: stopped; what is finished is kept, call again to go on", file=sys.stderr)
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,271 @@
+"""What the notebooks show: pictures, curves, intervals, and the course's own source."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping, Sequence
+
+import matplotlib.pyplot as plt
+import pandas as pd
+import torch
+from IPython.display import Markdown
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from course_lib.augment.traditional import Transforms, traditional
+from course_lib.results import Result
+from course_lib.tasks import Task
+from course_lib.training import History
+
+# Okabe and Ito's colours: told apart by colour-blind readers too.
+BLUE, ORANGE, GREEN, RED, PURPLE, SKY, YELLOW, GREY = (
+    "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#F0E442", "#666666",
+)  # fmt: skip
+ARM_STYLES = {
+    "none": ("#000000", "-"),
+    "none-matched": (GREY, "--"),
+    "traditional": (BLUE, "-"),
+    "gan": (ORANGE, "-"),
+    "neural": (GREEN, "-"),
+    "neural-content": (GREEN, "--"),
+    "neural-style": (GREEN, ":"),
+    "control": (RED, "-"),
+    "pair-mean": (PURPLE, "-"),
+    "pair-mixup": (PURPLE, "--"),
+}
+plt.rcParams.update({
+    "figure.dpi": 100,
+    "figure.constrained_layout.use": True,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlesize": "medium",
+    "axes.grid": True,
+    "grid.color": "#e4e4e4",
+    "axes.axisbelow": True,
+    "legend.frameon": False,
+    "image.interpolation": "nearest",
+})  # fmt: skip
+
+
+def show_source(thing: object) -> Markdown:
+    """The source of a class or function of the course, as a reader should see it."""
+    return Markdown(f"```python\n{inspect.getsource(thing)}```")
+
+
+def draw_image(axes: Axes, image: Tensor, title: str = "") -> None:
+    """One uint8 image (C, H, W), grey or RGB, without axes."""
+    axes.imshow(image.permute(1, 2, 0).squeeze(2), cmap="gray", vmin=0, vmax=255)
+    axes.set_title(title, fontsize="small")
+    axes.axis("off")
+
+
+def image_grid(images: Tensor, titles: Sequence[str] | None = None, columns: int = 10) -> Figure:
+    """A contact sheet of uint8 images (N, C, H, W); a title over each, if there are any."""
+    rows = -(-len(images) // columns)
+    height = 0.95 if titles is None else 1.15
+    figure, axes = plt.subplots(rows, columns, figsize=(0.92 * columns, height * rows))
+    for index, place in enumerate(axes.flat if rows * columns > 1 else [axes]):
+        place.axis("off")
+        if index < len(images):
+            draw_image(place, images[index], titles[index] if titles else "")
+    return figure
+
+
+def class_sheets(task: Task, first: int = 0) -> Figure:
+    """Fifteen training images of each of the task's two classes, from `first` on, side by side."""
+    rows, columns = 3, 5
+    figure = plt.figure(figsize=(9.6, 0.93 * rows + 0.6))
+    figure.suptitle(task.title)
+    for label, part in enumerate(figure.subfigures(1, 2, wspace=0.03)):
+        images = task.train.images[task.train.labels == label][first : first + rows * columns]
+        part.suptitle(f"label {label}: {task.classes[label]}", fontsize="medium")
+        for index, place in enumerate(part.subplots(rows, columns).flat):
+            place.axis("off")
+            if index < len(images):
+                draw_image(place, images[index])
+    return figure
+
+
+def learning_curves(results: Sequence[Result]) -> Figure:
+    """Loss and accuracy by epoch, on training and on validation images; a column a run."""
+    figure, axes = plt.subplots(
+        2, len(results), figsize=(3.3 * len(results), 4.6), sharex="col", squeeze=False
+    )
+    for (above, below), result in zip(axes.T, results, strict=True):
+        epochs = range(1, result.settings["epochs"] + 1)
+        for place, measure in ((above, "loss"), (below, "accuracy")):
+            place.plot(epochs, result.curves[f"train_{measure}"], "o-", color=BLUE, ms=3,
+                       label="training")  # fmt: skip
+            place.plot(epochs, result.curves[f"validation_{measure}"], "s--", color=RED, ms=3,
+                       label="validation")  # fmt: skip
+        above.set_title(f"{result.settings['task']}\n({result.settings['source']})")
+        above.set_ylim(bottom=0)
+        below.set_ylim(top=1.005)
+        below.set_xlabel("epoch")
+        below.axvline(result.best_epoch + 1, color=GREY, lw=0.8, ls=":")
+        below.annotate("best epoch", (result.best_epoch + 1, below.get_ylim()[0]), color=GREY,
+                       fontsize="small", ha="right" if result.best_epoch > 2 else "left",
+                       va="bottom", xytext=(-2, 2), textcoords="offset points")  # fmt: skip
+    axes[0, 0].set_ylabel("loss")
+    axes[1, 0].set_ylabel("accuracy")
+    axes[0, 0].legend()
+    return figure
+
+
+def interval_plot(accuracies: Mapping[str, float], intervals: pd.DataFrame, title: str) -> Figure:
+    """Accuracies with their intervals, one a line, so that overlaps meet the eye.
+
+    accuracies: name → accuracy; intervals: indexed by the same names, with columns low and high.
+    """
+    names = list(accuracies)[::-1]
+    figure, axes = plt.subplots(figsize=(7.4, 0.42 * len(names) + 1.1))
+    for height, name in enumerate(names):
+        low, high = intervals.loc[name, ["low", "high"]]
+        axes.plot([low, high], [height, height], color=BLUE, lw=2.5, solid_capstyle="butt")
+        axes.plot(accuracies[name], height, "o", color=RED, ms=6)
+        axes.annotate(
+            f"{accuracies[name]:.3f}",
+            (accuracies[name], height),
+            (0, 4),
+            fontsize="small",
+            ha="center",
+            va="bottom",
+            textcoords="offset points",
+        )
+    axes.set_yticks(range(len(names)), names)
+    axes.set_ylim(-0.6, len(names) - 0.3)
+    axes.set_xlabel("accuracy")
+    axes.set_title(title)
+    return figure
+
+
+def transform_sheet(images: Tensor, transforms: Transforms, seed: int = 0) -> Figure:
+    """Figure I: uint8 images in the first row, then one transformation a row, all last.
+
+    images: (N, C, H, W). Each row draws anew from `seed`; a transformation that is switched off
+    has no row.
+    """
+    rows = {"original": images}
+    for name in transforms.amounts():
+        generator = torch.Generator().manual_seed(seed)
+        rows[name] = traditional(images, transforms.only(name), generator)
+    rows["all"] = traditional(images, transforms, torch.Generator().manual_seed(seed))
+    return labelled_rows(rows)
+
+
+def labelled_rows(rows: Mapping[str, Tensor]) -> Figure:
+    """Rows of uint8 images (N, C, H, W), each with its name on the left."""
+    count = max(len(images) for images in rows.values())
+    figure, axes = plt.subplots(
+        len(rows), count, figsize=(0.92 * count + 1.2, 0.95 * len(rows)), squeeze=False
+    )
+    for line, (name, images) in zip(axes, rows.items(), strict=True):
+        for place in line:
+            place.axis("off")
+        for place, image in zip(line, images, strict=False):
+            draw_image(place, image)
+        line[0].text(-0.15, 0.5, name, transform=line[0].transAxes, ha="right", va="center")
+    return figure
+
+
+def pair_rows(history: History, epoch: int) -> Figure:
+    """Figures V–X: the fixed pairs of sources, and what the arm made of them after an epoch."""
+    return labelled_rows({
+        "source 1": history.sources[:, 0],
+        "source 2": history.sources[:, 1],
+        f"epoch {epoch}": history.generated[epoch - 1],
+    })  # fmt: skip
+
+
+def pairs_over_time(history: History) -> Figure:
+    """The fixed pairs, and what the arm made of them after the first, middle and last epoch."""
+    epochs = sorted({1, (len(history.generated) + 1) // 2, len(history.generated)})
+    rows = {"source 1": history.sources[:, 0], "source 2": history.sources[:, 1]}
+    return labelled_rows(rows | {f"epoch {n}": history.generated[n - 1] for n in epochs})
+
+
+def learned_curves(histories: Mapping[str, History]) -> Figure:
+    """For each learned arm: accuracy on its training, generated and validation images, by epoch."""
+    figure, axes = plt.subplots(
+        1, len(histories), figsize=(3.3 * len(histories), 3), sharey=True, squeeze=False
+    )
+    styles = {
+        "train_accuracy": ("o-", BLUE, "training images"),
+        "generated_accuracy": ("^-", GREEN, "generated images"),
+        "validation_accuracy": ("s--", RED, "validation images"),
+    }
+    for place, (name, history) in zip(axes[0], histories.items(), strict=True):
+        for curve, (line, colour, label) in styles.items():
+            values = history.curves[curve]
+            place.plot(range(1, len(values) + 1), values, line, color=colour, ms=3, label=label)
+        place.set_title(name)
+        place.set_xlabel("epoch")
+    axes[0, 0].set_ylabel("accuracy of SmallNet")
+    axes[0, 0].set_ylim(top=1.01)
+    axes[0, -1].legend(fontsize="small")
+    return figure
+
+
+def arm_curves(results: Sequence[Result], title: str) -> Figure:
+    """Figure XI: accuracy by epoch for every arm, on training and on validation images.
+
+    Several seeds of one arm are drawn as their mean. Line styles repeat what colours say.
+    """
+    figure, axes = plt.subplots(1, 2, figsize=(9.6, 3.8), sharey=True)
+    figure.suptitle(title)
+    arms = list(dict.fromkeys(result.settings["arm"] for result in results))
+    for place, measure in zip(axes, ("train", "validation"), strict=True):
+        for arm in arms:
+            curves = [
+                result.curves[f"{measure}_accuracy"]
+                for result in results
+                if result.settings["arm"] == arm
+            ]
+            colour, line = ARM_STYLES[arm]
+            mean = torch.tensor(curves).mean(dim=0)
+            place.plot(range(1, len(mean) + 1), mean, line, color=colour, label=arm, lw=1.4)
+        place.set_title("validation images" if measure == "validation" else "training images")
+        place.set_xlabel("epoch")
+    axes[0].set_ylabel("accuracy")
+    axes[1].legend(fontsize="small", loc="center left", bbox_to_anchor=(1, 0.5))
+    return figure
+
+
+def network_figure(training: bool) -> Figure:
+    """Figure III (training) or Figure IV (validation and test): which images pass through what."""
+    figure, axes = plt.subplots(figsize=(8.6, 2.9 if training else 1.2))
+    axes.axis("off")
+    axes.set(xlim=(0, 10), ylim=(-0.2, 3.2) if training else (1.9, 3.2))
+
+    def box(x: float, y: float, text: str, colour: str) -> None:
+        axes.text(x, y, text, ha="center", va="center", fontsize="medium",
+                  bbox={"boxstyle": "round,pad=0.5", "fc": colour, "ec": "#444444"})  # fmt: skip
+
+    def arrow(start: tuple[float, float], end: tuple[float, float]) -> None:
+        axes.annotate(
+            "", end, start, arrowprops={"arrowstyle": "->", "color": "#444444", "lw": 1.3}
+        )
+
+    white, blue, orange, green = "#ffffff", "#cfe3f2", "#fbe3b6", "#cdeae0"
+    top = 2.6
+    box(1.0, top, "image" if not training else "training image", white)
+    arrow((2.0, top), (6.1, top))
+    box(6.9, top, "SmallNet", blue)
+    arrow((7.6, top), (8.5, top))
+    box(9.2, top, "class" if not training else "$L_c$", white if not training else green)
+    if training:
+        box(1.0, 1.3, "source 1", white)
+        box(1.0, 0.4, "source 2", white)
+        box(2.9, 0.85, "AugNet", orange)
+        box(4.8, 0.85, "generated\nimage", white)
+        box(6.9, 0.1, "target", white)
+        box(9.2, 0.1, "$L_a$", green)
+        arrow((1.7, 1.25), (2.35, 0.95))
+        arrow((1.7, 0.45), (2.35, 0.75))
+        arrow((3.5, 0.85), (4.1, 0.85))
+        arrow((5.4, 1.2), (6.5, 2.25))
+        arrow((5.55, 0.75), (8.85, 0.3))
+        arrow((7.4, 0.1), (8.8, 0.1))
+        axes.text(1.0, 1.85, "all of one class", ha="center", fontsize="small", color=GREY)
+    return figure

@@ -1,0 +1,1 @@
+"""The networks of the paper: the classifier, and later AugNet and CycleGAN."""

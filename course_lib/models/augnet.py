@@ -1,0 +1,32 @@
+"""AugNet, the paper's learned augmentation (§5, "Augmentation Network", Figure III)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+class AugNet(nn.Module):
+    """Two images of one class in, one new image out (§5): five 3×3 convolutions.
+
+    Input: two batches of normalised images (N, C, H, W), any H and W, side by side as 2·C channels.
+    Output: (N, C, H, W), linear: any real number, in the normalised pixel space of the inputs.
+    8,275 parameters for C = 3. Padding is 'same', so that height and width stay.
+    """
+
+    def __init__(self, channels: int = 3) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Conv2d(2 * channels, 16, kernel_size=3, padding="same"),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(16, 16, kernel_size=3, padding="same"),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(16, 16, kernel_size=3, padding="same"),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(16, 16, kernel_size=3, padding="same"),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(16, channels, kernel_size=3, padding="same"),
+        )
+
+    def forward(self, first: Tensor, second: Tensor) -> Tensor:
+        return self.layers(torch.cat([first, second], dim=1))

@@ -1,0 +1,41 @@
+"""One quiet progress bar, in a terminal and in a notebook; nothing of it stays behind."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from IPython.core.getipython import get_ipython
+from IPython.display import clear_output, display
+from tqdm import tqdm
+
+
+@contextmanager
+def progress_bar(total: float, label: str) -> Iterator[tqdm]:
+    """A tqdm bar up to `total`, with the time that is left; advance it with `.update(amount)`.
+
+    In a notebook it is one display that updates in place, since tqdm's own lines would pile up
+    in the saved page; the cell's output is cleared at the end, so print afterwards.
+    """
+    shown = _Display() if hasattr(get_ipython(), "kernel") else None
+    layout = "{desc}: {percentage:3.0f}% |{bar:24}| {elapsed} gone, {remaining} left{postfix}"
+    with tqdm(total=total, desc=label, bar_format=layout, leave=False, file=shown) as bar:
+        yield bar
+    if shown is not None:
+        clear_output()
+
+
+class _Display:
+    """The file that tqdm writes to in a notebook: each line replaces the one before."""
+
+    encoding = "utf-8"  # tqdm asks, to know that it may draw blocks
+
+    def __init__(self) -> None:
+        self.handle = display({"text/plain": ""}, raw=True, display_id=True)
+
+    def write(self, text: str) -> None:
+        if line := text.strip("\r\n"):
+            self.handle.update({"text/plain": line}, raw=True)
+
+    def flush(self) -> None:
+        pass

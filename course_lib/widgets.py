@@ -1,0 +1,179 @@
+"""Explorers: ipywidgets that redraw one picture when a control moves.
+
+Each draws into an image widget, not into an output area: it works the same in JupyterLab and under
+papermill, and it leaves nothing behind but its controls.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+
+import ipywidgets
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+from IPython.display import DisplayHandle, Image, display
+from matplotlib.figure import Figure
+
+from course_lib.augment.traditional import BOUNDS, Transforms, traditional, transforms_for
+from course_lib.figures import (
+    BLUE,
+    RED,
+    class_sheets,
+    image_grid,
+    learned_curves,
+    pair_rows,
+)
+from course_lib.statistics import wilson_interval
+from course_lib.tasks import Task
+from course_lib.training import History
+
+
+def explorer(
+    draw: Callable[..., Figure], description: str, **controls: ipywidgets.Widget
+) -> ipywidgets.VBox:
+    """Controls above a picture that `draw(**values of the controls)` makes anew on each change."""
+    picture = ipywidgets.Image(
+        format="png", layout={"max_width": "100%", "align_self": "flex-start"}
+    )
+
+    def redraw(_change: object = None) -> None:
+        picture.value = _png(draw(**{name: control.value for name, control in controls.items()}))
+
+    for control in controls.values():
+        control.style.description_width = "9rem"
+        control.layout.width = "min(34rem, 100%)"
+        control.observe(redraw, names="value")
+    redraw()
+    return ipywidgets.VBox([ipywidgets.HTML(description), *controls.values(), picture])
+
+
+def browse_images(tasks: list[Task]) -> ipywidgets.VBox:
+    """Leaf through the training images of each task, fifteen of each class at a time."""
+    by_name = {task.name: task for task in tasks}
+    pages = min(len(task.train.labels) for task in tasks) // 30
+
+    def draw(task: str, page: int) -> Figure:
+        return class_sheets(by_name[task], first=15 * (page - 1))
+
+    return explorer(
+        draw,
+        "Leaf through the training images. Which would you get wrong yourself?",
+        task=ipywidgets.Dropdown(options=list(by_name), description="task"),
+        page=ipywidgets.IntSlider(1, 1, pages, description="page", continuous_update=False),
+    )
+
+
+def explore_interval() -> ipywidgets.VBox:
+    """Accuracy and number of images against the width of Wilson's interval."""
+
+    def draw(accuracy: float, count: int) -> Figure:
+        low, high = wilson_interval(round(accuracy * count), count)
+        counts = np.unique(np.geomspace(20, 20_000, 60).astype(int))
+        bounds = np.array([wilson_interval(round(accuracy * n), int(n)) for n in counts])
+        figure, axes = plt.subplots(figsize=(7.4, 3.2))
+        axes.fill_between(counts, bounds[:, 0], bounds[:, 1], color=BLUE, alpha=0.2, lw=0)
+        axes.plot([count, count], [low, high], color=RED, lw=3)
+        axes.set_xscale("log")
+        axes.set_xlabel("number of images")
+        axes.set_ylabel("accuracy")
+        axes.set_ylim(0.4, 1)
+        axes.set_title(
+            f"{round(accuracy * count)} of {count} right: 95 % interval {low:.3f} to {high:.3f}"
+        )
+        return figure
+
+    return explorer(
+        draw,
+        "How wide is the interval, and how many images make it narrow?",
+        accuracy=ipywidgets.FloatSlider(0.855, min=0.5, max=1, step=0.005,
+                                        readout_format=".3f", description="accuracy"),
+        count=ipywidgets.SelectionSlider(
+            options=[50, 100, 200, 500, 1000, 2000, 5000, 10_000], value=200, description="images"
+        ),
+    )  # fmt: skip
+
+
+def explore_transforms(task: Task) -> ipywidgets.VBox:
+    """One training image and eight duplicates of it, transformed as the sliders say."""
+
+    def draw(image: int, seed: int, **amounts: float) -> Figure:
+        one = task.train.images[image : image + 1]
+        copies = traditional(
+            one.expand(8, -1, -1, -1), Transforms(**amounts), torch.Generator().manual_seed(seed)
+        )
+        return image_grid(torch.cat([one, copies]), ["original", *[""] * 8], columns=9)
+
+    grey = task.train.images.shape[1] == 1
+    start = transforms_for(task)
+    sliders = {
+        name: ipywidgets.FloatSlider(
+            getattr(start, name), min=0, max=most, step=most / 100, readout_format=".3f",
+            description=name, disabled=grey and name == "hue",
+        )
+        for name, most in BOUNDS.items()
+    }  # fmt: skip
+    return explorer(
+        draw,
+        "How far can each go before you no longer know what you see?",
+        image=ipywidgets.IntSlider(0, 0, len(task.train.labels) - 1, description="image"),
+        seed=ipywidgets.IntSlider(0, 0, 50, description="draw"),
+        **sliders,
+    )
+
+
+def explore_augnet(task: Task, history: History) -> ipywidgets.VBox:
+    """Any two training images of a class, and what AugNet makes of them after any epoch."""
+
+    def draw(label: int, first: int, second: int, epoch: int) -> Figure:
+        images = task.train.images[task.train.labels == label]
+        one, other = (images[index : index + 1] for index in (first, second))
+        with torch.inference_mode():
+            made = history.augnets[epoch - 1](task.normalise(one), task.normalise(other))
+        shown = torch.cat([one, other, task.denormalise(made)])
+        return image_grid(shown, ["source 1", "source 2", f"epoch {epoch}"], columns=3)
+
+    most = torch.bincount(task.train.labels).min().item() - 1
+    return explorer(
+        draw,
+        "Pick two images of a class, and an epoch.",
+        label=ipywidgets.Dropdown(
+            options=[(name, label) for label, name in enumerate(task.classes)], description="class"
+        ),
+        first=ipywidgets.IntSlider(0, 0, most, description="source 1"),
+        second=ipywidgets.IntSlider(1, 0, most, description="source 2"),
+        epoch=ipywidgets.IntSlider(
+            len(history.augnets), 1, len(history.augnets), description="epoch"
+        ),
+    )
+
+
+def watch_training(epochs: int) -> Callable[[History], None]:
+    """A callback for `fit(on_epoch=…)`: the curves and the current pairs, updated in place.
+
+    In a saved notebook only the last pictures remain.
+    """
+    shown: list[DisplayHandle] = []
+
+    def update(history: History) -> None:
+        done = len(history.curves["seconds"])
+        left = (epochs - done) * history.curves["seconds"][-1]
+        title = f"epoch {done} of {epochs}" + (f", {left:.0f} s left" if left else "")
+        pictures = [
+            Image(_png(learned_curves({title: history}))),
+            Image(_png(pair_rows(history, done))),
+        ]
+        if not shown:
+            shown.extend(display(picture, display_id=True) for picture in pictures)
+        for handle, picture in zip(shown, pictures, strict=True):
+            handle.update(picture)
+
+    return update
+
+
+def _png(figure: Figure) -> bytes:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png")
+    plt.close(figure)
+    return buffer.getvalue()

@@ -1,0 +1,146 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+
+import psutil
+import pytest
+
+from course_lib.errors import CourseError
+from course_lib.experiments import EXPERIMENTS, PAPER, PAPER_ARMS, run, settings_of, study
+from course_lib.folders import runs_folder
+from course_lib.results import read_result, read_results, results_table, show_table, write_result
+
+MNIST = {"task": "mnist-0-vs-8", "arm": "none", "epochs": 2, "images_per_class": 20}
+STUDY = {"tasks": ["mnist-0-vs-8"], "arms": ["none"], "epochs": 2, "images_per_class": 20}
+
+
+def test_the_papers_seventeen_rows():
+    assert len(EXPERIMENTS) == 17 and len(PAPER_ARMS) == 7
+    assert Counter(e.task for e in EXPERIMENTS) == {
+        "dogs-vs-goldfish": 7, "dogs-vs-cats": 7, "mnist-0-vs-8": 3,
+    }  # fmt: skip
+    assert PAPER["dogs-vs-goldfish", "neural"] == 0.915 and PAPER["dogs-vs-cats", "none"] == 0.705
+
+
+def test_a_run_is_written_and_never_done_twice(tmp_path):
+    first = run(settings_of(**MNIST), tmp_path)
+    (path,) = tmp_path.iterdir()
+    stamp = path.stat().st_mtime_ns
+    again = run(settings_of(**MNIST), tmp_path)
+    assert path.stat().st_mtime_ns == stamp
+    assert again.curves == first.curves and again.seconds == first.seconds
+    assert (again.correct["test_last"] == first.correct["test_last"]).all()
+
+
+@pytest.mark.parametrize(
+    "change", [{"seed": 1}, {"epochs": 3}, {"batch_size": 8}, {"loss": "softmax"},
+               {"learning_rate": 1e-3}, {"images_per_class": 25}],
+)  # fmt: skip
+def test_the_key_holds_everything_that_decides(tmp_path, change):
+    keys = {run(settings_of(**{**MNIST, **c}), tmp_path).key for c in ({}, change)}
+    assert len(keys) == 2 and len(list(tmp_path.iterdir())) == 2
+
+
+def test_a_damaged_result_is_done_again(tmp_path):
+    first = run(settings_of(**MNIST), tmp_path)
+    (path,) = tmp_path.iterdir()
+    whole = path.read_text()
+    record = json.loads(whole)
+    broken = [whole[:200], "", "[]", json.dumps(record | {"key": "0" * 12})]
+    record["correct"].pop("test_last")
+    broken.append(json.dumps(record))
+    for text in broken:
+        path.write_text(text)
+        assert read_result(path) is None
+        assert read_results(tmp_path) == ([], [path])
+        assert (
+            run(settings_of(**MNIST), tmp_path).curves["train_loss"] == first.curves["train_loss"]
+        )
+        assert read_result(path) is not None
+
+
+def test_study_in_processes_gives_what_runs_give(tmp_path, capsys):
+    results = study(seeds=[0, 1, 2], workers=2, folder=tmp_path / "study", **STUDY)
+    alone = [run(settings_of(**MNIST, seed=seed), tmp_path / "alone") for seed in range(3)]
+    for ours, theirs in zip(results, alone, strict=True):
+        assert ours.key == theirs.key
+        assert ours.curves["train_loss"] == theirs.curves["train_loss"]
+        assert (ours.correct["test_best"] == theirs.correct["test_best"]).all()
+    assert "mnist-0-vs-8: 32 training, 8 validation, 200 test images" in capsys.readouterr().out
+    more = study(seeds=[0, 1, 2, 3], workers=1, folder=tmp_path / "study", **STUDY)
+    assert [result.seconds for result in more[:3]] == [result.seconds for result in results]
+
+
+def test_a_killed_study_goes_on(tmp_path):
+    command = [
+        sys.executable, "-m", "course_lib", "study", "--tasks", "mnist-0-vs-8", "--preset", "quick",
+        "--arms", "none", "--epochs", "2", "--seeds", "0-5", "--workers", "2",
+    ]  # fmt: skip
+    folder = runs_folder() / "quick"
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while not list(folder.glob("*.json")) and process.poll() is None:
+        time.sleep(0.05)
+    workers = psutil.Process(process.pid).children(recursive=True)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert workers and not psutil.wait_procs(workers, timeout=10)[1], "workers stay behind"
+    kept, foreign = read_results(folder)
+    assert 0 < len(kept) < 6 and not foreign
+    stamps = {path: path.stat().st_mtime_ns for path in folder.glob("*.json")}
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.count("mnist-0-vs-8 ") >= 6
+    assert len(read_results(folder)[0]) == 6
+    assert all(path.stat().st_mtime_ns == stamp for path, stamp in stamps.items())
+
+
+def test_table(tmp_path):
+    results = study(folder=tmp_path, **STUDY)
+    table = results_table(results, PAPER)
+    assert (
+        table.loc[0, "paper"] == 0.972
+        and table.loc[0, "best validation"] == results[0].best_accuracy
+    )
+    assert "0.972" in show_table(table) and "mnist" in show_table(table)
+
+
+def test_real_images_pass_through(real_images, tmp_path):
+    (result,) = study(["dogs-vs-cats"], ["none"], epochs=1, images_per_class=20, folder=tmp_path)
+    assert result.settings["source"] == "tiny-imagenet"
+
+
+def test_an_unwritable_folder_is_told(tmp_path):
+    result = run(settings_of(**MNIST), tmp_path)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(CourseError, match="cannot write .*file/deeper/mnist.*: Not a directory"):
+        write_result(result, tmp_path / "file" / "deeper")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"task": "cats"}, "task 'cats' is unknown"),
+        ({"arm": "mixup"}, "arm 'mixup' is unknown .*choose one of none, traditional"),
+        ({"arm": "traditional"}, "not run on mnist-0-vs-8: the paper has no such row"),
+        ({"preset": "fast"}, "preset 'fast' is unknown: choose one of quick, paper"),
+        ({"epochs": 0}, "epochs 0 must be"),
+        ({"batch_size": 0}, "batch_size 0 must be"),
+        ({"device": "gpu"}, "device 'gpu' is unknown"),
+        ({"seed": "x"}, "seed 'x' must be"),
+        ({"dropout": 0.1}, "setting 'dropout' is unknown"),
+    ],
+)
+def test_bad_settings(tmp_path, changes, message):
+    with pytest.raises(CourseError, match=message):
+        run(settings_of(**{**MNIST, **changes}), tmp_path)
+    assert not list(tmp_path.glob("*.json"))
+
+
+def test_bad_study():
+    with pytest.raises(CourseError, match="no experiment has task"):
+        study(["mnist-0-vs-8"], ["traditional"])
+    with pytest.raises(CourseError, match="workers 0 must be"):
+        study(workers=0, **STUDY)

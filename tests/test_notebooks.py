@@ -1,0 +1,369 @@
+"""The notebook runner and its pages, with tiny notebooks and real kernels."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import nbformat
+import psutil
+import pytest
+from nbclient.output_widget import OutputWidget
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+
+from course_lib import notebooks
+from course_lib.errors import CourseError
+from course_lib.notebooks import NotebookFailed, parse_parameters, run_notebooks
+
+PIXEL = (
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAA"
+    "AABJRU5ErkJggg=="
+)
+PLOT = f"""
+import base64
+from IPython.display import Image, display
+display(Image(base64.b64decode("{PIXEL}")))
+"""
+INTERACT = """
+from ipywidgets import interact
+interact(lambda n: print("seen", n), n=(0, 9));
+"""
+TEXT = r"""# Does *flipping* help?
+
+How sure is $\hat p < 1$ of `cost $5 or $6` and `$$x$$`?
+
+`$$y$$` and `$$z$$` at the start of a line.
+
+- three bullets
+
+Prices of \$5. Next: [the second](01_second.ipynb#top),
+[a site](https://example.org), [the file](../README.md).
+
+![a dot](dot.png)
+
+```python
+price = "$1 and $2"
+```
+"""
+FORMULAS = r"""## The loss at $n=2$
+
+$$
+\mathcal{L} = \frac{1}{n} \sum_{i=1}^n \lVert x_i \rVert_1
+$$
+
+\begin{aligned} a &= b \\ c &= \text{two words} \end{aligned}
+
+$$\begin{pmatrix} a & b \\ c & d \end{pmatrix}$$
+
+A slip: $\nosuchcommand x$.
+"""
+
+
+def write(path, *sources, parameters=""):
+    """A notebook of text (what starts with "#", or "$") and code, after a parameters cell."""
+    cells = [new_code_cell(parameters, metadata={"tags": ["parameters"]})] if parameters else []
+    for source in sources:
+        text = source.lstrip().startswith(("# ", "## "))
+        cells.append((new_markdown_cell if text else new_code_cell)(source))
+    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nbformat.write(new_notebook(cells=cells, metadata={"kernelspec": kernel}), path)
+    return path
+
+
+def printed(path):
+    """What the cells of an executed notebook printed."""
+    outputs = [out for cell in nbformat.read(path, 4).cells for out in cell.get("outputs", [])]
+    return "".join(output.text for output in outputs if output.output_type == "stream")
+
+
+def kernels():
+    """Kernels that this process has started and that still run."""
+    children = psutil.Process().children(recursive=True)
+    return [child for child in children if "ipykernel_launcher" in " ".join(child.cmdline())]
+
+
+@pytest.fixture(autouse=True)
+def no_kernel_stays():
+    yield
+    assert not kernels()
+
+
+@pytest.fixture(scope="module")
+def course(tmp_path_factory):
+    """A course of two notebooks."""
+    folder = tmp_path_factory.mktemp("a course")
+    (folder / "dot.png").write_bytes(base64.b64decode(PIXEL))
+    write(
+        folder / "00_first.ipynb",
+        TEXT,
+        "import sys; open('order.txt', 'a').write('first '); print(sys.executable, rate, preset)",
+        FORMULAS,
+        PLOT,
+        INTERACT,
+        "from IPython.display import Javascript; display(Javascript('1'))",
+        "'<b>bold</b>'",
+        parameters="preset: str = 'quick'\nrate: float = 0.1  # of learning",
+    )
+    write(
+        folder / "01_second.ipynb",
+        "# And colour?",
+        "open('order.txt', 'a').write('second'); print(preset, seeds)",
+        parameters="preset: str = 'quick'\nseeds: list = [0]",
+    )
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run(course, tmp_path_factory):
+    """The folder of that course's run, on a machine whose own python3 kernel is another."""
+    foreign = tmp_path_factory.mktemp("jupyter") / "kernels" / "python3"
+    foreign.mkdir(parents=True)
+    spec = {"argv": ["false"], "display_name": "Other", "language": "python"}
+    (foreign / "kernel.json").write_text(json.dumps(spec))
+    out = tmp_path_factory.mktemp("runs") / "paper"
+    (out / "html").mkdir(parents=True)
+    (out / "html" / "09_old.html").touch()
+    values = parse_parameters(["rate=2", "seeds=[3, 4]"], notebooks.list_notebooks(course))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("JUPYTER_PATH", str(foreign.parent.parent))
+        table = "<table><tr><td>0.705</td></tr></table>"
+        index = run_notebooks("paper", values, course, out=out, results=lambda: table)
+    assert index == out / "html" / "index.html"
+    return out
+
+
+def test_parameters_reach_the_cells_of_a_kernel_of_this_python(run):
+    assert printed(run / "notebooks" / "00_first.ipynb") == f"{sys.executable} 2.0 paper\n"
+    assert printed(run / "notebooks" / "01_second.ipynb") == "paper [3, 4]\n"
+
+
+def test_notebooks_run_in_order_and_sources_stay_as_they_were(course, run):
+    assert (course / "order.txt").read_text() == "first second"
+    assert not any(
+        cell.get("outputs") for cell in nbformat.read(course / "00_first.ipynb", 4).cells
+    )
+
+
+def test_pages_need_nothing_from_the_web_and_run_no_script(run):
+    for page in (run / "html").glob("*.html"):
+        text = page.read_text()
+        assert not re.search(r"<script|@import|url\(|\bsrc=(?!['\"]data:)", text), page
+        assert not re.search(r"<link[^>]+http|<iframe|<object", text), page
+        assert "default-src 'none'" in text
+
+
+def test_page_shows_mathematics_as_mathml_and_leaves_code_alone(run):
+    text = (run / "html" / "00_first.html").read_text()
+    assert text.count('<math display="block">') == 3
+    for sign in ("ℒ", "<mfrac>", "∑", "‖", "<mtable", "<mtext>two\xa0words</mtext>", "&lt;"):
+        assert sign in text
+    assert r"<code class=\"latex\">\nosuchcommand x</code>".replace('\\"', '"') in text
+    assert "<code>cost $5 or $6</code>" in text
+    assert "<code>$$x$$</code>" in text
+    assert "<code>$$y$$</code> and <code>$$z$$</code>" in text
+    assert "$1 and $2" in text
+    assert "Prices of $5." in text
+    assert text.count("nosuch") == 1
+
+
+def test_page_describes_its_images(run):
+    images = re.findall(r"<img[^>]*>", (run / "html" / "00_first.html").read_text())
+    assert len(images) == 2
+    assert 'alt="a dot"' in images[0]
+    assert 'alt="Figure: The loss at n=2"' in images[1]
+    assert all('src="data:image/png;base64,' in image for image in images)
+
+
+def test_page_has_a_note_in_the_place_of_a_widget_or_script(run):
+    text = (run / "html" / "00_first.html").read_text()
+    assert text.count("Interactive: open this notebook in JupyterLab") == 2
+    assert "interactive(" not in text
+    assert "widget-view" not in text
+
+
+def test_page_escapes_plain_output(run):
+    assert "'&lt;b&gt;bold&lt;/b&gt;'" in (run / "html" / "00_first.html").read_text()
+
+
+def test_pages_link_to_each_other(run):
+    first, second = (
+        (run / "html" / name).read_text() for name in ("00_first.html", "01_second.html")
+    )
+    assert '<a href="01_second.html" rel="next">And colour? →</a>' in first
+    assert '<a href="01_second.html#top">the second</a>' in first
+    assert '<a href="https://example.org">a site</a>, the file.' in first
+    assert '<a href="00_first.html" rel="prev">← Does flipping help?</a>' in second
+    assert 'rel="next"' not in second
+    assert "<title>Does flipping help? · " in first
+    assert first.count("Set for this run") == 1
+
+
+def test_index_lists_the_pages_of_this_run(run):
+    text = (run / "html" / "index.html").read_text()
+    assert re.findall(r'<li><h2><a href="([^"]+)">([^<]+)', text) == [
+        ("00_first.html", "Does flipping help?"),
+        ("01_second.html", "And colour?"),
+    ]
+    assert "<p>How sure is <math>" in text
+    assert "<b>paper</b>" in text
+    assert "<td>0.705</td>" in text
+    assert not (run / "html" / "09_old.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("assignment", "message"),
+    [
+        ("epoch=3", "parameter 'epoch' is unknown (did you mean epochs?)"),
+        ("epochs", "'epochs' must read name=value"),
+        ("=3", "'=3' must read name=value"),
+        ("preset=paper", "set the preset with --preset"),
+        ("epochs=many", "epochs 'many' must be a whole number like its default 3"),
+        ("epochs=2.5", "epochs '2.5' must be a whole number"),
+        ("epochs=True", "epochs 'True' must be a whole number"),
+        ("epochs=__import__('os').getpid()", "must be a whole number"),
+        ("rate=fast", "rate 'fast' must be a number like its default 0.1"),
+        ("show=1", "show '1' must be True or False"),
+        ("seeds=3", "seeds '3' must be a list like its default [0, 1]"),
+        ("seeds=['a']", "must be a list like its default [0, 1]"),
+    ],
+)
+def test_bad_parameter_is_refused_in_one_line(tmp_path, assignment, message):
+    path = write(tmp_path / "00_a.ipynb", parameters=DECLARED)
+    with pytest.raises(CourseError, match=re.escape(message)) as error:
+        parse_parameters([assignment], [path])
+    assert "\n" not in str(error.value)
+
+
+DECLARED = """preset: str = "quick"  # size of the runs
+epochs: int = 3
+rate: float = 0.1
+show: bool = True
+task: str = "dogs-vs-cats"
+seeds: list = [0, 1]"""
+
+
+def test_good_parameters_have_the_declared_types(tmp_path):
+    path = write(tmp_path / "00_a.ipynb", parameters=DECLARED)
+    assignments = ["epochs=7", "rate=1", "show=False", "task=3=x", "seeds=[]"]
+    values = parse_parameters(assignments, [path])
+    assert values == {"epochs": 7, "rate": 1.0, "show": False, "task": "3=x", "seeds": []}
+    assert isinstance(values["rate"], float)
+    assert notebooks.read_parameters(path)["preset"].help == "size of the runs"
+
+
+def test_no_notebook_broken_notebook_and_unwritable_folder_are_one_line_errors(tmp_path):
+    with pytest.raises(CourseError, match="no notebook named"):
+        run_notebooks("quick", {}, tmp_path, out=tmp_path / "out")
+    for text in ("<<<<<<< HEAD", "{}", "[]", '{"nbformat": 4, "nbformat_minor": 5, "cells": 3}'):
+        (tmp_path / "00_a.ipynb").write_text(text)
+        with pytest.raises(CourseError, match=r"00_a.ipynb is no notebook"):
+            run_notebooks("quick", {}, tmp_path, out=tmp_path / "out")
+    write(tmp_path / "00_a.ipynb", "1")
+    (tmp_path / "file").touch()
+    with pytest.raises(CourseError, match="cannot write"):
+        run_notebooks("quick", {}, tmp_path, out=tmp_path / "file")
+
+
+def fail(tmp_path, *sources, **options):
+    """The three lines of a course whose second notebook fails, and the course's folder."""
+    write(tmp_path / "00_good.ipynb", "# Good", "1")
+    write(tmp_path / "01_bad.ipynb", "# Bad", *sources)
+    write(tmp_path / "02_late.ipynb", "# Late", "open('late', 'w')")
+    with pytest.raises(NotebookFailed) as error:
+        run_notebooks("quick", {}, tmp_path, out=tmp_path / "out", **options)
+    kept = tmp_path / "out" / "notebooks" / "01_bad.ipynb"
+    lines = str(error.value).splitlines()
+    assert len(lines) == 3
+    assert lines[2] == f"partly executed notebook: {kept}"
+    assert "reached" in printed(kept)
+    assert not (tmp_path / "late").exists()
+    assert sorted(path.name for path in (tmp_path / "out" / "html").iterdir()) == [
+        "00_good.html",
+        "index.html",
+    ]
+    return lines
+
+
+def test_failing_cell_stops_the_course_with_three_lines(tmp_path):
+    lines = fail(tmp_path, "print('reached')", "#why\n\nraise ValueError('bad\\nluck')", "1")
+    assert re.fullmatch(r"01_bad failed after \d+ s", lines[0])
+    assert lines[1] == "cell [2] \"raise ValueError('bad\\\\nluck')\": ValueError: bad luck"
+
+
+def test_exit_from_a_cell_is_a_failure(tmp_path):
+    lines = fail(tmp_path, "print('reached')", "import sys; sys.exit()", "1")
+    assert lines[1] == "cell [2] 'import sys; sys.exit()': SystemExit:"
+
+
+def test_dead_kernel_is_told_as_such(tmp_path):
+    lines = fail(tmp_path, "print('reached')", "import os; os._exit(1)")
+    assert re.fullmatch(r"01_bad died: its kernel ended by itself after \d+ s", lines[0])
+    assert lines[1].startswith("cell [2] 'import os; os._exit(1)': Kernel died")
+
+
+def test_kernel_that_does_not_start_is_told_as_such(tmp_path):
+    write(tmp_path / "00_a.ipynb", "1")
+    (tmp_path / "ipykernel_launcher.py").write_text("raise SystemExit(3)")
+    with pytest.raises(NotebookFailed, match="(?s)died.*before its first cell: Kernel died"):
+        run_notebooks("quick", {}, tmp_path, out=tmp_path / "out")
+
+
+def test_limit_holds_for_the_notebook_as_a_whole(tmp_path):
+    start = time.monotonic()
+    lines = fail(tmp_path, *["import time; print('reached'); time.sleep(2)"] * 5, timeout=6)
+    assert re.fullmatch(r"01_bad was stopped: it may take 6 s after \d+ s", lines[0])
+    assert re.match(r"cell \[[1-4]\] .*: not finished when time ran out", lines[1])
+    assert time.monotonic() - start < 20
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
+def test_interrupt_leaves_no_kernel_behind(tmp_path):
+    sleep = "import os, time; open('pid', 'w').write(str(os.getpid())); time.sleep(100)"
+    write(tmp_path / "00_a.ipynb", sleep)
+    program = (
+        "import sys, pathlib; from course_lib.notebooks import run_notebooks;"
+        "folder = pathlib.Path(sys.argv[1]); run_notebooks('quick', {}, folder, out=folder / 'out')"
+    )
+    runner = subprocess.Popen([sys.executable, "-c", program, tmp_path], stderr=subprocess.PIPE)
+    try:
+        until(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text())
+        kernel = int((tmp_path / "pid").read_text())
+        runner.send_signal(signal.SIGINT)
+        runner.communicate(timeout=20)
+    finally:
+        runner.kill()
+    until(lambda: not psutil.pid_exists(kernel))
+
+
+def until(condition):
+    """Wait for `condition`, for a while."""
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_log_gets_one_line_a_notebook(tmp_path, capfd):
+    write(tmp_path / "00_a.ipynb", *["1"] * 9)
+    run_notebooks("quick", {}, tmp_path, out=tmp_path / "out")
+    captured = capfd.readouterr()
+    assert re.fullmatch(r"00_a: done in \d+ s\n", captured.err)
+    assert captured.out == ""
+
+
+def test_nbclient_still_answers_widgets_through_the_method_that_is_silenced():
+    """If this fails, look again at how `run_notebooks` keeps nbclient from hanging."""
+    widget = OutputWidget("id", {"outputs": []}, None, None)
+    sent = []
+    widget.send = sent.append
+    widget.clear_output([], {"parent_header": {}, "content": {}}, 0)
+    stream = {"name": "stdout", "text": "x"}
+    message = {"parent_header": {}, "header": {"msg_type": "stream"}, "content": stream}
+    widget.output([], {**message, "msg_type": "stream"}, None, 0)
+    assert len(sent) == 2

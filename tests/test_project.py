@@ -1,0 +1,65 @@
+"""The top of the project: what a fresh clone holds and what stays out of it."""
+
+import re
+import subprocess
+import sys
+
+import pytest
+
+from course_lib.folders import COURSE
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    tomllib = pytest.importorskip("tomli")
+
+
+@pytest.fixture(scope="module")
+def tracked():
+    done = subprocess.run(["git", "ls-files", "-z"], cwd=COURSE, capture_output=True, text=True)
+    if done.returncode:
+        pytest.skip("no git checkout")
+    return [COURSE / name for name in done.stdout.split("\0") if name]
+
+
+def test_top_level(tracked):
+    top = {path.relative_to(COURSE).parts[0] for path in tracked}
+    assert {name for name in top if not name.startswith(".")} <= {
+        "README.md", "environment.yml", "pyproject.toml", "Makefile", "LICENSE", "LICENSE-TEXT",
+        "CITATION.cff", "CHANGELOG.md", "CONTRIBUTING.md", "notebooks", "course_lib", "data",
+        "tests",
+    }  # fmt: skip
+
+
+def test_no_large_files(tracked):
+    assert not [path for path in tracked if path.exists() and path.stat().st_size > 2_000_000]
+
+
+def test_no_machine_paths(tracked):
+    pattern = re.compile(r"/(home|root|Users)/\w+/|/work/(main|shared)")
+    for path in tracked:
+        if path.suffix in (".py", ".md", ".ipynb", ".toml", ".yml", ".j2", "") and path.exists():
+            assert not pattern.search(path.read_text(encoding="utf-8")), path
+
+
+def test_every_bundled_file_has_its_provenance(tracked):
+    readme = (COURSE / "data" / "README.md").read_text(encoding="utf-8")
+    for path in tracked:
+        if path.parent == COURSE / "data" and path.name != "README.md":
+            assert f"`{path.name}`" in readme
+
+
+def test_environment_yml_points_at_pyproject():
+    text = (COURSE / "environment.yml").read_text(encoding="utf-8")
+    assert "--editable .[test]" in text
+    packages = re.findall(r"^  - (.+)$", text, re.M)
+    assert packages == ["conda-forge", "python>=3.10", "pip", "pip:"]
+
+
+def test_every_dependency_has_an_upper_bound():
+    project = tomllib.loads((COURSE / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    for requirement in [
+        *project["dependencies"],
+        *sum(project["optional-dependencies"].values(), []),
+    ]:
+        assert re.fullmatch(r"[\w-]+>=[\d.]+,<[\d.]+", requirement), requirement

@@ -1,0 +1,67 @@
+import hashlib
+
+import numpy as np
+import pytest
+
+from course_lib.errors import CourseError
+from course_lib.sources.standin import CHUNK, CLASSES, NUISANCES, draw_scenes
+
+DIGESTS = {
+    "goldfish": "cc437d71cbe5c896402eb64057105b8e46f459a4bb7c9aee44e984160985e51b",
+    "dog": "bdfe4adaf07a65fe804c7ac4633c7b09cf629b300b7124cd2ffcf60da6f272fe",
+    "cat": "559404bbebd67349032b7db2a8ed1c7c50dcbc38e092e3e98fcb0e3d604ff8f5",
+}
+
+
+@pytest.mark.parametrize("kind", CLASSES)
+def test_the_bytes_are_the_same_on_every_platform(kind):
+    assert hashlib.sha256(draw_scenes(kind, 12, 3).tobytes()).hexdigest() == DIGESTS[kind]
+
+
+@pytest.mark.parametrize("count", [0, 1, CHUNK, CHUNK + 1])
+def test_shape_type_and_prefix(count):
+    scenes = draw_scenes("cat", count, 5)
+    assert scenes.shape == (count, 3, 64, 64)
+    assert scenes.dtype == np.uint8
+    np.testing.assert_array_equal(scenes, draw_scenes("cat", 3 * CHUNK, 5)[:count])
+
+
+def test_seeds_classes_and_images_differ():
+    scenes = [draw_scenes(kind, CHUNK + 2, seed) for kind in CLASSES for seed in (0, 1)]
+    pictures = np.concatenate(scenes)
+    assert len(np.unique(pictures.reshape(len(pictures), -1), axis=0)) == len(pictures)
+
+
+@pytest.mark.parametrize("kind", CLASSES)
+def test_pictures_have_contrast_and_are_not_clipped(kind):
+    scenes = draw_scenes(kind, 200, 1)
+    assert scenes.std((1, 2, 3)).min() > 10
+    assert 60 < scenes.mean() < 180
+    assert np.isin(scenes, (0, 255)).mean() < 0.1
+
+
+def test_goldfish_are_the_most_orange_class_on_average_but_not_in_every_picture():
+    warmth = {}
+    for kind in CLASSES:
+        middle = draw_scenes(kind, 200, 2)[:, :, 20:44, 20:44].mean((2, 3))
+        warmth[kind] = middle[:, 0] - middle[:, 2]
+    assert warmth["goldfish"].mean() > warmth["cat"].mean()
+    assert np.quantile(warmth["dog"], 0.75) > np.quantile(warmth["goldfish"], 0.5)
+
+
+def test_each_nuisance_has_one_line():
+    assert {"position", "scale", "rotation", "mirror", "colour", "lighting"} <= set(NUISANCES)
+    assert all(line and "\n" not in line for line in NUISANCES.values())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("hamster", 1, 0), "scene 'hamster' is unknown.*goldfish, dog, cat"),
+        (("dog", -1, 0), "count -1"),
+        (("dog", 1, -1), "seed -1"),
+    ],
+)
+def test_bad_arguments_name_the_value(arguments, message):
+    with pytest.raises(CourseError, match=message):
+        draw_scenes(*arguments)

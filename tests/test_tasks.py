@@ -1,0 +1,134 @@
+import numpy as np
+import pytest
+import torch
+from conftest import WNIDS, official_files, write_official
+
+from course_lib.errors import CourseError
+from course_lib.folders import data_folder
+from course_lib.tasks import TASKS, load_task
+
+CUSTOM = "-vs-".join(WNIDS)
+
+
+@pytest.fixture(scope="module", params=TASKS)
+def task(request, tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("COURSE_DATA", str(tmp_path_factory.mktemp("empty")))
+        return load_task(request.param)
+
+
+def parts(task):
+    return task.train, task.validation, task.test
+
+
+def test_sizes_and_types(task):
+    train, validation, test = (len(part.labels) for part in parts(task))
+    if task.source == "stand-in":
+        assert (train, validation, test) == (800, 200, 100)
+    else:
+        assert (train, validation, test) == (1350, 338, 200)
+    for images, labels in parts(task):
+        assert images.dtype == torch.uint8 and labels.dtype == torch.int64
+        assert len(images) == len(labels) and images.shape[1:] == task.train.images.shape[1:]
+
+
+def test_split_is_stratified_and_disjoint(task):
+    for _, labels in parts(task):
+        assert labels.sum() * 2 == len(labels)
+    seen = [image.numpy().tobytes() for part in parts(task) for image in part.images]
+    assert len(set(seen)) >= len(seen) - 3, "an image stands in two parts"
+
+
+def test_training_images_are_normalised_by_their_own_statistics(task):
+    pixels = task.normalise(task.train.images).double()
+    assert pixels.mean(dim=(0, 2, 3)).abs().max() < 1e-4
+    assert (pixels.std(dim=(0, 2, 3)) - 1).abs().max() < 1e-4
+    assert task.normalise(task.validation.images).mean().abs() > 1e-5
+    assert torch.equal(task.denormalise(task.normalise(task.test.images)), task.test.images)
+
+
+def test_seed_decides_the_split(task):
+    again, other = load_task(task.name, seed=0), load_task(task.name, seed=1)
+    assert task.digest == again.digest != other.digest
+    assert torch.equal(task.test.images, other.test.images), "the test set has no seed"
+
+
+def test_source_is_told(task):
+    assert task.source in task.title
+    assert ("stand-in" in str(task)) == (task.source == "stand-in")
+
+
+def test_fewer_images():
+    task = load_task("mnist-0-vs-8", images_per_class=50)
+    assert len(task.train.labels) == 80 and len(task.validation.labels) == 20
+    assert len(task.test.labels) == 200
+
+
+@pytest.mark.parametrize("as_zip", [False, True])
+def test_any_two_wnids(as_zip):
+    write_official(data_folder(), official_files(), as_zip)
+    task = load_task(CUSTOM)
+    assert task.source == "tiny-imagenet" and task.classes == WNIDS
+    assert (len(task.train.labels), len(task.validation.labels), len(task.test.labels)) == (
+        20,
+        4,
+        6,
+    )
+
+
+def test_auto_prefers_the_papers_images(real_images):
+    task = load_task("dogs-vs-cats")
+    assert task.source == "tiny-imagenet" and len(task.train.labels) == 800
+    assert load_task("dogs-vs-cats", source="stand-in").source == "stand-in"
+
+
+def test_full_mnist_is_taken_when_it_is_there():
+    raw = data_folder() / "MNIST" / "raw"
+    raw.mkdir(parents=True)
+    generator = np.random.default_rng(0)
+    for part, count in (("train", 4000), ("t10k", 300)):
+        labels = (np.arange(count) % 3 * 4).astype(np.uint8)  # 0, 4 and 8
+        images = generator.integers(0, 256, (count, 28, 28), dtype=np.uint8)
+        head = bytes([0, 0, 8, 3]) + b"".join(n.to_bytes(4, "big") for n in images.shape)
+        (raw / f"{part}-images-idx3-ubyte").write_bytes(head + images.tobytes())
+        head = bytes([0, 0, 8, 1]) + count.to_bytes(4, "big")
+        (raw / f"{part}-labels-idx1-ubyte").write_bytes(head + labels.tobytes())
+    task = load_task("mnist-0-vs-8")
+    assert (len(task.train.labels), len(task.validation.labels), len(task.test.labels)) == (
+        1600,
+        400,
+        200,
+    )
+    (raw / "train-images-idx3-ubyte").write_bytes(b"cut")
+    with pytest.raises(CourseError, match="MNIST/raw cannot be read"):
+        load_task("mnist-0-vs-8")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"name": "dogs-vs-cat"}, "task 'dogs-vs-cat' is unknown .*dogs-vs-cats"),
+        ({"name": None}, "task None is unknown"),
+        ({"name": "n00000001-vs-n00000001"}, "names one class twice"),
+        ({"name": CUSTOM}, "not on disk"),
+        ({"name": "dogs-vs-cats", "source": "imagenet"}, "source of dogs-vs-cats 'imagenet' is unknown"),
+        ({"name": "dogs-vs-cats", "source": "tiny-imagenet"}, "not on disk: put tiny-imagenet-200.zip"),
+        ({"name": "mnist-0-vs-8", "source": "stand-in"}, "choose one of auto, mnist"),
+        ({"name": CUSTOM, "source": "stand-in"}, "choose one of auto, tiny-imagenet"),
+        ({"name": "mnist-0-vs-8", "seed": 1.5}, "seed 1.5 must be a whole number"),
+        ({"name": "mnist-0-vs-8", "seed": -1}, "seed -1 must be"),
+        ({"name": "mnist-0-vs-8", "images_per_class": 4}, "images_per_class 4 must be .* 5 or more"),
+        ({"name": "mnist-0-vs-8", "images_per_class": 5000}, "5000 is more than the 844"),
+    ],
+)  # fmt: skip
+def test_bad_input(arguments, message):
+    with pytest.raises(CourseError, match=message) as caught:
+        load_task(**arguments)
+    assert "\n" not in str(caught.value)
+
+
+def test_copies_must_fit(tiny_task):
+    assert tiny_task.with_copies(tiny_task.train.images).copies is not None
+    for wrong in (tiny_task.train.images[:3], tiny_task.train.images.float()):
+        with pytest.raises(CourseError, match="copies .* must be uint8 and shaped like"):
+            tiny_task.with_copies(wrong)
