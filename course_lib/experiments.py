@@ -98,6 +98,7 @@ class Settings:
     beta: float = 0.25
     update: str = "alternate"
     running_statistics: str = "all"
+    initialisation: str = "glorot"
     transforms: str = "all"
     device: str = "auto"
 

@@ -103,6 +103,7 @@ def fit(
     beta: float = 0.25,
     update: str = "alternate",
     running_statistics: str = "all",
+    initialisation: str = "glorot",
     seed: int = 0,
     device: str = "auto",
     threads: int = 1,
@@ -124,8 +125,8 @@ def fit(
     Their loss is alpha·L_c + beta·L_a (`losses.combined_loss`). update: "alternate" takes a step
     on the training images, then one on the generated images that updates both nets (the paper's
     "subsequently"); "joint" takes one step on the sum. running_statistics: of batch normalisation,
-    from "all" batches, or "real-only" from those of training images. Validation and test images
-    pass through SmallNet alone.
+    from "all" batches, or "real-only" from those of training images. initialisation: of AugNet,
+    "glorot" or "torch". Validation and test images pass through SmallNet alone.
 
     seed: decides initial weights, batch order, dropout and pairs. device: "auto" takes cuda, then
     mps, then cpu. threads: on a CPU; two runs side by side with one thread each beat one run with
@@ -161,7 +162,9 @@ def fit(
         augmenter = None
         if learned is not None:
             torch.manual_seed(stream_seed(seed, "AugNet's initial weights"))
-            augmenter = Augmenter(learned, *original).to(on, memory_format=torch.channels_last)
+            augmenter = Augmenter(learned, *original, initialisation).to(
+                on, memory_format=torch.channels_last
+            )
             shown = _shown_pairs(task.train.labels, seed)
             history.sources = task.train.images[shown]
         steps = _Steps(model, augmenter, learning_rate, loss, alpha, beta, update,

@@ -19,6 +19,15 @@ WRONG_ANSWERS = {
     "wilson": "right / count - 0.05, right / count + 0.05",
     "smallnet_weights": "8_406_114",
     "best_of": "accuracy",
+    "brightness": "(images.float() * (0.5 + torch.rand(1))).clamp(0, 255).to(torch.uint8)",
+    "rotation": "torch.eye(2)",
+    "steps": "images * epochs // batch_size",
+    "same_class_pairs": "torch.stack([torch.arange(len(labels)), torch.arange(len(labels))], 1)",
+    "gram_loss": "((generated - target) ** 2).mean()",
+    "best_guess": "images.median(dim=0, keepdim=True).values",
+    "is_control": "torch.equal(first, second)",
+    "mixup": "first + torch.rand(1, generator=generator) * (second - first)",
+    "images_apart": "abs(one - other) * count",
 }
 
 

@@ -54,21 +54,24 @@ class Augmenter(nn.Module):
     """Makes the generated images of one arm, and their augmentation loss.
 
     arm: one of LEARNED. images, labels: the normalised training images (N, C, H, W) and their
-    classes (N,): partners and targets come from these alone. Its parameters are AugNet's, or none:
-    "pair-mean" and "pair-mixup" mix two images in proportions that no one learns.
+    classes (N,): partners and targets come from these alone. initialisation: AugNet's, see there.
+    The parameters are AugNet's, or none: "pair-mean" and "pair-mixup" mix two images in
+    proportions that no one learns.
 
     Raises CourseError for an unknown arm, a class with fewer than two images, and the style loss
     on grey images.
     """
 
-    def __init__(self, arm: str, images: Tensor, labels: Tensor) -> None:
+    def __init__(
+        self, arm: str, images: Tensor, labels: Tensor, initialisation: str = "glorot"
+    ) -> None:
         super().__init__()
         self.arm = choose("learned", arm, LEARNED)
         if arm == "neural-style" and images.shape[1] == 1:
             raise CourseError(f"learned {arm!r} needs colour images: a grey one has no style (§6)")
         self.images = images
         self.sampler = SameClassSampler(labels)
-        self.augnet = None if arm.startswith("pair") else AugNet(images.shape[1])
+        self.augnet = None if arm.startswith("pair") else AugNet(images.shape[1], initialisation)
 
     def forward(
         self, images: Tensor, labels: Tensor, generator: torch.Generator

@@ -1,0 +1,172 @@
+"""Ratios of training speed, measured in turns (A B A B …) in one run.
+
+    python tests/benchmarks/training.py [--rounds 3]
+
+Prints, for one and two threads, a SmallNet epoch of `fit` against the recipe that a student would
+write (ImageFolder, DataLoader, transforms to tensor and normalise, an eager NCHW loop, default
+Adam) on the same images with the same settings; the share of the machine's own matrix-product
+rate that a training step reaches on one thread; what keeping freed memory is worth; and the
+epochs of the learned arms against none, beside their floor by multiplications.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import torch
+from PIL import Image
+from torch import nn
+
+from course_lib.tasks import Task, load_task
+from course_lib.training import fit
+
+EPOCHS = 3  # the first one of each call warms up and does not count
+
+
+def student_recipe(task: Task, folder: Path, threads: int) -> tuple[float, float]:
+    """Seconds of an epoch and last validation accuracy, as a tutorial would train it."""
+    from torchvision import datasets, transforms
+
+    for part in ("train", "validation"):
+        images, labels = getattr(task, part)
+        for index, (image, label) in enumerate(zip(images, labels.tolist(), strict=True)):
+            path = folder / part / str(label) / f"{index:04}.png"
+            if not path.exists():
+                path.parent.mkdir(parents=True, exist_ok=True)
+                Image.fromarray(image.permute(1, 2, 0).numpy()).save(path)
+    mean, std = (task.mean / 255).tolist(), (task.std / 255).tolist()
+    to_input = transforms.Compose([transforms.ToTensor(), transforms.Normalize(mean, std)])
+    loaders = {
+        part: torch.utils.data.DataLoader(
+            datasets.ImageFolder(str(folder / part), to_input),
+            batch_size=64,
+            shuffle=part == "train",
+        )
+        for part in ("train", "validation")
+    }
+    torch.set_num_threads(threads)
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        nn.Conv2d(3, 16, 3, padding=1), nn.ReLU(), nn.BatchNorm2d(16), nn.MaxPool2d(2),
+        nn.Conv2d(16, 32, 3, padding=1), nn.ReLU(), nn.Conv2d(32, 32, 3, padding=1), nn.ReLU(),
+        nn.BatchNorm2d(32), nn.MaxPool2d(2), nn.Flatten(),
+        nn.Linear(8192, 1024), nn.ReLU(), nn.Dropout(0.5), nn.Linear(1024, 2),
+    )  # fmt: skip
+    optimiser = torch.optim.Adam(model.parameters(), lr=1e-4)
+    criterion = nn.BCEWithLogitsLoss()
+    seconds = []
+    for _ in range(EPOCHS):
+        start = time.perf_counter()
+        model.train()
+        for images, labels in loaders["train"]:
+            optimiser.zero_grad()
+            loss = criterion(model(images), nn.functional.one_hot(labels, 2).float())
+            loss.backward()
+            optimiser.step()
+        model.eval()
+        right = 0
+        with torch.no_grad():
+            for images, labels in loaders["validation"]:
+                right += (model(images).argmax(1) == labels).sum().item()
+        seconds.append(time.perf_counter() - start)
+    return min(seconds[1:]), right / len(loaders["validation"].dataset)
+
+
+def ours(task: Task, threads: int, learned: str | None = None) -> tuple[float, float]:
+    _, history = fit(task, learned, epochs=EPOCHS, threads=threads)
+    return min(history.curves["seconds"][1:]), history.curves["validation_accuracy"][-1]
+
+
+def matrix_rate(threads: int) -> float:
+    """Floating-point operations a second of a square matrix product in this library."""
+    torch.set_num_threads(threads)
+    a, b = torch.randn(2, 1024, 1024)
+    best = float("inf")
+    for _ in range(12):
+        start = time.perf_counter()
+        a @ b
+        best = min(best, time.perf_counter() - start)
+    return 2 * 1024**3 / best
+
+
+def multiplications(arm: str | None) -> float:
+    """Multiplications of one image's training step; backward costs twice forward.
+
+    No gradient is needed towards the training images themselves: the first layer of a network
+    that sees them costs two thirds.
+    """
+    first, rest = 64 * 64 * 27 * 16, 32 * 32 * (144 + 288) * 32 + 8192 * 1024 + 2048
+    real = 2 * first + 3 * rest
+    if arm is None:
+        return real
+    if arm.startswith("pair"):
+        return 2 * real
+    augnet = 64 * 64 * (2 * 54 * 16 + 3 * (3 * 144 * 16 + 144 * 3))
+    return real + 3 * (first + rest) + augnet
+
+
+def summary(values: list[float]) -> str:
+    return f"{statistics.median(values):.2f} ({min(values):.2f}–{max(values):.2f})"
+
+
+def without_kept_memory(task: Task) -> float:
+    """Seconds of our epoch in a process whose malloc gives freed blocks back to the kernel."""
+    program = (
+        "import platform; platform.libc_ver = lambda *a: ('', '');"
+        "from course_lib.tasks import load_task; from course_lib.training import fit;"
+        f"h = fit(load_task({task.name!r}, {task.source!r}), epochs={EPOCHS})[1];"
+        "print(min(h.curves['seconds'][1:]))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    return float(done.stdout)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=3)
+    rounds = range(parser.parse_args().rounds)
+    task = load_task("dogs-vs-goldfish")
+    print(
+        f"{task}\ntorch {torch.__version__}, {os.cpu_count()} cores, medians (range) of {len(rounds)}"
+    )
+
+    with tempfile.TemporaryDirectory() as folder:
+        for threads in (1, 2):
+            pairs = [
+                (student_recipe(task, Path(folder), threads), ours(task, threads)) for _ in rounds
+            ]
+            ratio = summary([theirs[0] / mine[0] for theirs, mine in pairs])
+            seconds = [summary([pair[side][0] for pair in pairs]) for side in (0, 1)]
+            print(
+                f"epoch, {threads} thread(s): recipe {seconds[0]} s, fit {seconds[1]} s, ratio {ratio}"
+            )
+            print(
+                f"  validation accuracy after {EPOCHS} epochs: {pairs[0][0][1]:.3f} and {pairs[0][1][1]:.3f}"
+            )
+
+    shares = []
+    for _ in rounds:
+        rate = matrix_rate(1)
+        work = 2 * (len(task.train.labels) * multiplications(None))
+        work += 2 * len(task.validation.labels) * multiplications(None) / 3
+        shares.append(work / ours(task, 1)[0] / rate)
+    print(f"share of the matrix-product rate, 1 thread: {summary(shares)}")
+
+    kept = [without_kept_memory(task) / ours(task, 1)[0] for _ in rounds]
+    print(f"keeping freed memory, 1 thread: epoch ratio without/with {summary(kept)}")
+
+    for arm in ("neural", "neural-content", "neural-style", "control", "pair-mean", "pair-mixup"):
+        ratios = [ours(task, 1, arm)[0] / ours(task, 1)[0] for _ in rounds]
+        floor = multiplications(arm) / multiplications(None)
+        print(f"epoch of {arm} / none: {summary(ratios)}, floor by multiplications {floor:.2f}")
+
+
+if __name__ == "__main__":
+    main()
