@@ -158,7 +158,7 @@ def labelled_rows(rows: Mapping[str, Tensor]) -> Figure:
     """Rows of uint8 images (N, C, H, W), each with its name on the left."""
     count = max(len(images) for images in rows.values())
     figure, axes = plt.subplots(
-        len(rows), count, figsize=(0.92 * count + 1.2, 0.95 * len(rows)), squeeze=False
+        len(rows), count, figsize=(0.92 * count + 1.6, 0.95 * len(rows)), squeeze=False
     )
     for line, (name, images) in zip(axes, rows.items(), strict=True):
         for place in line:
@@ -169,20 +169,24 @@ def labelled_rows(rows: Mapping[str, Tensor]) -> Figure:
     return figure
 
 
-def pair_rows(history: History, epoch: int) -> Figure:
-    """Figures V–X: the fixed pairs of sources, and what the arm made of them after an epoch."""
-    return labelled_rows({
-        "source 1": history.sources[:, 0],
-        "source 2": history.sources[:, 1],
-        f"epoch {epoch}": history.generated[epoch - 1],
-    })  # fmt: skip
+def pair_rows(task: Task, history: History, epochs: Sequence[int]) -> Figure:
+    """Figures V–X: the fixed pairs of sources, and what the arm made of them after some epochs.
 
-
-def pairs_over_time(history: History) -> Figure:
-    """The fixed pairs, and what the arm made of them after the first, middle and last epoch."""
-    epochs = sorted({1, (len(history.generated) + 1) // 2, len(history.generated)})
+    Generated images are shown as they are, in the colours of the task, and below that with their
+    contrast stretched, since AugNet's are pale.
+    """
     rows = {"source 1": history.sources[:, 0], "source 2": history.sources[:, 1]}
-    return labelled_rows(rows | {f"epoch {n}": history.generated[n - 1] for n in epochs})
+    for epoch in epochs:
+        made = history.generated[epoch - 1]
+        rows[f"epoch {epoch}"] = task.denormalise(made)
+        rows[f"epoch {epoch}, stretched"] = stretched(made)
+    return labelled_rows(rows)
+
+
+def stretched(images: Tensor) -> Tensor:
+    """Float images (N, C, H, W) → uint8, each spread over the range: mean ± 2.5 deviations."""
+    mean, spread = images.mean(dim=(1, 2, 3), keepdim=True), images.std(dim=(1, 2, 3), keepdim=True)
+    return ((images - mean) / spread * 51 + 127.5).clamp(0, 255).to(torch.uint8)
 
 
 def learned_curves(histories: Mapping[str, History]) -> Figure:

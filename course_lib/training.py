@@ -67,8 +67,8 @@ class History:
     epoch, test images at the best and at the last epoch.
 
     sources: a few fixed pairs of training images, uint8 (K, 2, C, H, W); generated: what the arm
-    makes of them after each epoch, uint8 (K, C, H, W); augnets: AugNet after each epoch, on the
-    CPU. Empty for the arms that generate nothing; mean and mixup have no AugNet.
+    makes of them after each epoch, normalised floats (K, C, H, W); augnets: AugNet after each
+    epoch, on the CPU. Empty for the arms that generate nothing; mean and mixup have no AugNet.
     """
 
     curves: dict[str, list[float]] = field(default_factory=dict)
@@ -194,7 +194,7 @@ def fit(
                 first, second = (original[0][shown[:, side].to(on)] for side in (0, 1))
                 with torch.inference_mode():
                     blended = augmenter.blend(first, second, stream(seed, "shown pairs"))
-                history.generated.append(task.denormalise(blended).cpu())
+                history.generated.append(blended.cpu())
                 if augmenter.augnet is not None:
                     history.augnets.append(copy.deepcopy(augmenter.augnet).cpu())
             if on_epoch is not None:

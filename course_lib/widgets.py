@@ -24,6 +24,7 @@ from course_lib.figures import (
     image_grid,
     learned_curves,
     pair_rows,
+    stretched,
 )
 from course_lib.statistics import wilson_interval
 from course_lib.tasks import Task
@@ -131,8 +132,8 @@ def explore_augnet(task: Task, history: History) -> ipywidgets.VBox:
         one, other = (images[index : index + 1] for index in (first, second))
         with torch.inference_mode():
             made = history.augnets[epoch - 1](task.normalise(one), task.normalise(other))
-        shown = torch.cat([one, other, task.denormalise(made)])
-        return image_grid(shown, ["source 1", "source 2", f"epoch {epoch}"], columns=3)
+        shown = torch.cat([one, other, task.denormalise(made), stretched(made)])
+        return image_grid(shown, ["source 1", "source 2", f"epoch {epoch}", "stretched"], columns=4)
 
     most = torch.bincount(task.train.labels).min().item() - 1
     return explorer(
@@ -149,7 +150,7 @@ def explore_augnet(task: Task, history: History) -> ipywidgets.VBox:
     )
 
 
-def watch_training(epochs: int) -> Callable[[History], None]:
+def watch_training(task: Task, epochs: int) -> Callable[[History], None]:
     """A callback for `fit(on_epoch=…)`: the curves and the current pairs, updated in place.
 
     In a saved notebook only the last pictures remain.
@@ -162,7 +163,7 @@ def watch_training(epochs: int) -> Callable[[History], None]:
         title = f"epoch {done} of {epochs}" + (f", {left:.0f} s left" if left else "")
         pictures = [
             Image(_png(learned_curves({title: history}))),
-            Image(_png(pair_rows(history, done))),
+            Image(_png(pair_rows(task, history, [done]))),
         ]
         if not shown:
             shown.extend(display(picture, display_id=True) for picture in pictures)

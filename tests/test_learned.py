@@ -165,14 +165,11 @@ def test_history_shows_what_is_generated(tiny_task, arm):
     assert {len(curve) for curve in history.curves.values()} == {3}
     assert ("augmentation_loss" in history.curves) == (arm in ("neural-content", "neural-style"))
     assert history.sources.shape == (6, 2, 3, 8, 8) and len(history.generated) == 3
-    assert all(
-        made.shape == (6, 3, 8, 8) and made.dtype == torch.uint8 for made in history.generated
-    )
+    assert all(made.shape == (6, 3, 8, 8) for made in history.generated)
     assert len(history.augnets) == (3 if arm in WITH_AUGNET else 0)
     if arm in WITH_AUGNET:
         first, second = task_pairs(tiny_task, history, same=arm == "control")
-        again = tiny_task.denormalise(history.augnets[1](first, second))
-        assert (again.int() - history.generated[1].int()).abs().max() <= 1
+        assert torch.allclose(history.augnets[1](first, second), history.generated[1], atol=1e-4)
         assert not torch.equal(history.generated[0], history.generated[2]), "AugNet learns"
 
 
