@@ -49,8 +49,7 @@ def text(page):
 
 
 def test_there_are_pages():
-    assert [path.stem[:2] for path in PAGES] == [f"{n:02}" for n in range(len(PAGES))]
-    assert len(PAGES) >= 2
+    assert len({path.stem[:2] for path in PAGES}) == len(PAGES) >= 5
 
 
 def test_skeleton(page):
