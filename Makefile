@@ -12,7 +12,7 @@ test: install
 	$(BIN)/python -m ruff check .
 	$(BIN)/python -m ruff format --check .
 	$(BIN)/python -m pytest
-	COURSE_DATA=tests/no-data COURSE_RUNS=runs/nbval $(BIN)/python -m pytest -p nbval \
+	COURSE_DATA="$(CURDIR)/tests/no-data" COURSE_RUNS="$(CURDIR)/runs/nbval" $(BIN)/python -m pytest -p nbval \
 		--nbval --nbval-current-env --nbval-cell-timeout=300 \
 		--nbval-sanitize-with tests/nbval.cfg notebooks
 
@@ -21,7 +21,7 @@ lab: install
 
 # For authors: run the notebooks on the bundled data and store their outputs in them.
 store: install
-	COURSE_DATA=tests/no-data COURSE_RUNS=runs/store $(BIN)/python -m nbconvert --to notebook \
+	COURSE_DATA="$(CURDIR)/tests/no-data" COURSE_RUNS="$(CURDIR)/runs/store" $(BIN)/python -m nbconvert --to notebook \
 		--execute --inplace --ExecutePreprocessor.record_timing=False \
 		--ExecutePreprocessor.store_widget_state=False notebooks/*.ipynb
 

@@ -191,7 +191,7 @@ def fit(
             if epoch == epochs - 1:
                 history.test_correct_last = evaluate(model, test, loss)[1]
             if augmenter is not None:
-                first, second = (original[0][shown[:, side].to(on)] for side in (0, 1))
+                first, second = original[0][shown.to(on)].unbind(dim=1)
                 with torch.inference_mode():
                     blended = augmenter.blend(first, second, stream(seed, "shown pairs"))
                 history.generated.append(blended.cpu())
@@ -252,9 +252,8 @@ class _Steps:
         self, images: Tensor, labels: Tensor, batches: tuple[Tensor, ...]
     ) -> dict[str, float]:
         """One pass over the batches (indices into images and labels): means over the images."""
-        sums: dict[
-            str, Tensor
-        ] = {}  # on the device: to read one number a step would make a GPU wait
+        # Sums stay on the device: to read one number a step would make a GPU wait.
+        sums: dict[str, Tensor] = {}
 
         def count(name: str, value: Tensor) -> None:
             sums[name] = sums.get(name, 0) + value.detach()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import re
 import signal
@@ -84,8 +85,12 @@ def printed(path):
 
 def kernels():
     """Kernels that this process has started and that still run."""
-    children = psutil.Process().children(recursive=True)
-    return [child for child in children if "ipykernel_launcher" in " ".join(child.cmdline())]
+    running = []
+    for child in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):  # it has just ended, or is a zombie
+            if "ipykernel_launcher" in " ".join(child.cmdline()):
+                running.append(child)
+    return running
 
 
 @pytest.fixture(autouse=True)
@@ -327,6 +332,8 @@ def test_interrupt_leaves_no_kernel_behind(tmp_path):
     sleep = "import os, time; open('pid', 'w').write(str(os.getpid())); time.sleep(100)"
     write(tmp_path / "00_a.ipynb", sleep)
     program = (
+        # A shell that starts the tests in the background has made them, and so us, deaf to it.
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler);"
         "import sys, pathlib; from course_lib.notebooks import run_notebooks;"
         "folder = pathlib.Path(sys.argv[1]); run_notebooks('quick', {}, folder, out=folder / 'out')"
     )

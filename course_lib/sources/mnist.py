@@ -46,7 +46,7 @@ def _torchvision_digits(train: bool) -> list[Tensor]:
 
     try:
         data = MNIST(data_folder(), train=train, download=False)
-    except (RuntimeError, OSError, ValueError) as error:
+    except (RuntimeError, OSError, ValueError, AssertionError) as error:
         raise CourseError(
             f"{data_folder() / 'MNIST' / 'raw'} cannot be read: it must hold torchvision's four "
             "unpacked MNIST files, or be absent"
