@@ -91,6 +91,8 @@ def read_results(folder: Path) -> tuple[list[Result], list[Path]]:
 def results_table(results: Iterable[Result], paper: dict[tuple[str, str], float]) -> pd.DataFrame:
     """One row a run: settings that matter to a reader, the paper's accuracy, and ours.
 
+    "a class" is the number of images of each class that were split into training and validation.
+
     paper: (task, arm) → the paper's best validation accuracy. Ours: best and last validation
     accuracy, and test accuracy at the best epoch.
     """
@@ -98,7 +100,8 @@ def results_table(results: Iterable[Result], paper: dict[tuple[str, str], float]
         {
             "task": result.settings["task"],
             "images": result.settings["source"],
-            "arm": result.settings["arm"],
+            "arm": _arm(result.settings),
+            "a class": result.settings["images_per_class"] or "all",
             "seed": result.settings["seed"],
             "epochs": result.settings["epochs"],
             "paper": paper.get((result.settings["task"], result.settings["arm"]), np.nan),
@@ -110,6 +113,12 @@ def results_table(results: Iterable[Result], paper: dict[tuple[str, str], float]
         for result in results
     ]
     return pd.DataFrame(rows)
+
+
+def _arm(settings: dict) -> str:
+    """The arm, and with it the transformation if only one was switched on."""
+    only = list(settings["transforms"])
+    return f"{settings['arm']}: {only[0]}" if len(only) == 1 else settings["arm"]
 
 
 def show_table(table: pd.DataFrame) -> str:

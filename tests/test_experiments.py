@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from dataclasses import replace
 
 import psutil
 import pytest
@@ -104,7 +105,19 @@ def test_table(tmp_path):
         table.loc[0, "paper"] == 0.972
         and table.loc[0, "best validation"] == results[0].best_accuracy
     )
+    assert table.loc[0, "a class"] == 20 and table.loc[0, "arm"] == "none"
     assert "0.972" in show_table(table) and "mnist" in show_table(table)
+
+
+def test_a_single_transformation_is_named_in_the_table(tmp_path):
+    settings = settings_of(
+        "dogs-vs-cats", "traditional", transforms="flip", epochs=1, images_per_class=10
+    )
+    result = run(settings, tmp_path)
+    assert result.settings["transforms"] == {"flip": 0.5}
+    assert results_table([result], PAPER).loc[0, "arm"] == "traditional: flip"
+    with pytest.raises(CourseError, match="transforms 'flop' is unknown .*did you mean flip"):
+        run(replace(settings, transforms="flop"), tmp_path)
 
 
 def test_real_images_pass_through(real_images, tmp_path):
