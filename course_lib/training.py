@@ -44,7 +44,9 @@ def _keep_freed_memory() -> None:
     if platform.libc_ver()[0] == "glibc":
         libc = ctypes.CDLL(None)
         m_trim_threshold, m_mmap_threshold = -1, -3
-        libc.mallopt(m_mmap_threshold, 2**25)  # the largest that glibc takes
+        # The gradient of the first fully connected layer takes 2²⁵ bytes and a header; older
+        # glibc refuses more than 2²⁵.
+        libc.mallopt(m_mmap_threshold, 2**28) or libc.mallopt(m_mmap_threshold, 2**25)
         libc.mallopt(m_trim_threshold, 2**28)
 
 
