@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import click
 
@@ -73,6 +74,30 @@ def study(tasks, arms, seeds, preset, source, workers, device, epochs, batch_siz
         **{name: value for name, value in changes.items() if value is not None},
     )
     print(show_table(results_table(results, experiments.PAPER)))
+
+
+@course.group()
+def styles() -> None:
+    """The six GAN styles' generators."""
+
+
+@styles.command()
+@click.argument("name")
+@click.option("--domain", required=True, metavar="FOLDER", help="Pictures of the style.")
+@click.option(
+    "--photos", multiple=True, default=["stand-in"], show_default=True, metavar="FOLDER",
+    help="Photographs to restyle: a folder, tiny-imagenet or stand-in; may be given often.",
+)  # fmt: skip
+@click.option(
+    "-p", "--parameter", "changes", multiple=True, metavar="NAME=VALUE",
+    help="Change the recipe, as in steps=20000; may be given often.",
+)  # fmt: skip
+def train(name: str, domain: str, photos: tuple[str, ...], changes: tuple[str, ...]) -> None:
+    """Train a generator of a style of your own; stopped, it goes on when called again."""
+    from course_lib.domains import train_style
+
+    path, curves = train_style(name, Path(domain), photos, changes)
+    print(f"{path}: " + ", ".join(f"{loss} {values[-1]:.3f}" for loss, values in curves.items()))
 
 
 def _seeds(text: str) -> list[int]:

@@ -157,7 +157,7 @@ def fit(
     validation, test = (_on_device(task, part, on) for part in (task.validation, task.test))
 
     history = History()
-    with _thread_count(threads), torch.random.fork_rng([on] if on.type == "cuda" else []):
+    with thread_count(threads), torch.random.fork_rng([on] if on.type == "cuda" else []):
         torch.manual_seed(stream_seed(seed, "initial weights"))
         _, channels, side, _ = original[0].shape
         model = SmallNet(channels, side).to(on, memory_format=torch.channels_last)
@@ -336,7 +336,8 @@ def _share(correct: Tensor) -> float:
 
 
 @contextmanager
-def _thread_count(threads: int) -> Iterator[None]:
+def thread_count(threads: int) -> Iterator[None]:
+    """While it lasts, torch uses so many threads on the CPU."""
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
