@@ -67,13 +67,24 @@ def study(tasks, arms, seeds, preset, source, workers, device, epochs, batch_siz
     changes = {"source": source, "device": device, "epochs": epochs, "batch_size": batch_size}
     results = experiments.study(
         tasks=experiments.TASKS if tasks == "all" else tasks.split(","),
-        arms=experiments.BUILT_ARMS if arms == "all" else arms.split(","),
+        arms=experiments.ARMS if arms == "all" else arms.split(","),
         seeds=_seeds(seeds),
         preset=preset,
         workers=int(workers) if workers.isdigit() else workers,
         **{name: value for name, value in changes.items() if value is not None},
     )
     print(show_table(results_table(results, experiments.PAPER)))
+
+
+@course.command()
+@click.option("--styles", is_flag=True, help="CycleGAN's six published generators, 273 MB.")
+def data(styles: bool) -> None:
+    """Fetch what the course does not bundle."""
+    from course_lib.weights import fetch_styles
+
+    if not styles:
+        raise CourseError("data: say what to fetch, as in --styles")
+    print(f"The published generators are in {fetch_styles()}")
 
 
 @course.group()
@@ -92,11 +103,12 @@ def styles() -> None:
     "-p", "--parameter", "changes", multiple=True, metavar="NAME=VALUE",
     help="Change the recipe, as in steps=20000; may be given often.",
 )  # fmt: skip
-def train(name: str, domain: str, photos: tuple[str, ...], changes: tuple[str, ...]) -> None:
+@click.option("--start", metavar="STYLE", help="Begin with the networks of a style trained before.")
+def train(name, domain, photos, changes, start) -> None:
     """Train a generator of a style of your own; stopped, it goes on when called again."""
     from course_lib.domains import train_style
 
-    path, curves = train_style(name, Path(domain), photos, changes)
+    path, curves = train_style(name, Path(domain), photos, changes, start)
     print(f"{path}: " + ", ".join(f"{loss} {values[-1]:.3f}" for loss, values in curves.items()))
 
 

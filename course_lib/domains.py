@@ -32,12 +32,17 @@ SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 
 
 def train_style(
-    name: str, domain: Path, photos: Sequence[str], changes: Sequence[str] = ()
+    name: str,
+    domain: Path,
+    photos: Sequence[str],
+    changes: Sequence[str] = (),
+    start: str | None = None,
 ) -> tuple[Path, dict[str, list[float]]]:
     """Train a style's generator; returns its file, `runs/styles/NAME.safetensors`, and the losses.
 
     domain: a folder of pictures of the style. photos: folders of photographs, or the names of
-    OWN_PHOTOS. changes: of the recipe SMALL, each "name=value". Beside the generator come its
+    OWN_PHOTOS. changes: of the recipe SMALL, each "name=value". start: a style trained
+    before with this command, whose networks this one begins as. Beside the generator come its
     checkpoint, from which a stopped training goes on, and NAME.png: a sheet of photographs with
     their stylised versions below, drawn anew every 50 steps.
 
@@ -51,13 +56,19 @@ def train_style(
     sets = [photographs(source, recipe.side) for source in photos]
     folder = runs_folder() / "styles"
     make_folder(folder)
-    shown = [sets[k % len(sets)][k // len(sets)] for k in range(SHEET)]
+    turns = [(sets[k % len(sets)], k // len(sets)) for k in range(SHEET)]
+    shown = [pictures[turn % len(pictures)] for pictures, turn in turns]
 
     def draw_sheet(networks: CycleGAN, _: dict) -> None:
         write_whole(folder / f"{name}.png", sheet(networks.to_style, shown).save)
 
     networks, curves = train_cyclegan(
-        sets, styles, recipe, folder / f"{name}.checkpoint", on_report=draw_sheet
+        sets,
+        styles,
+        recipe,
+        folder / f"{name}.checkpoint",
+        start=folder / f"{start}.checkpoint" if start else None,
+        on_report=draw_sheet,
     )
     last = ", ".join(f"{loss} {values[-1]:.3f}" for loss, values in curves.items())
     about = {"style": name, "recipe": str(recipe), "losses": last}

@@ -18,14 +18,17 @@ import torch
 
 from course_lib import __version__
 from course_lib.augment.learned import LEARNED
+from course_lib.augment.styles import generators_digest, stylise
 from course_lib.augment.traditional import Transforms, traditional, transforms_for
+from course_lib.devices import DEVICES, find_device
 from course_lib.errors import CourseError, choose, whole_number
 from course_lib.folders import make_folder, runs_folder
 from course_lib.progress import progress_bar
 from course_lib.randomness import stream
 from course_lib.results import Result, read_result, result_path, write_result
 from course_lib.tasks import TASKS, Task, load_task
-from course_lib.training import DEVICES, find_device, fit
+from course_lib.training import fit
+from course_lib.weights import choose_kind
 
 # Raised by one whenever the same settings give other results than before.
 RECIPE = 1
@@ -66,8 +69,6 @@ PAPER_ARMS = tuple(dict.fromkeys(experiment.arm for experiment in EXPERIMENTS))
 # many steps as the arms with 2N images; the pairs: no AugNet, only the mean or a random mixture.
 OWN_ARMS = ("none-matched", "pair-mean", "pair-mixup")
 ARMS = PAPER_ARMS + OWN_ARMS
-NOT_BUILT = ("gan",)
-BUILT_ARMS = tuple(arm for arm in ARMS if arm not in NOT_BUILT)
 
 
 @dataclass(frozen=True)
@@ -100,6 +101,7 @@ class Settings:
     running_statistics: str = "all"
     initialisation: str = "glorot"
     transforms: str = "all"
+    generators: str = "auto"
     device: str = "auto"
 
 
@@ -108,11 +110,10 @@ def settings_of(
 ) -> Settings:
     """Settings of one run: a preset's sizes, and any named changes to them.
 
-    Raises CourseError for an unknown preset, arm or change, and for an arm that is not built yet.
+    Raises CourseError for an unknown preset, arm or change.
     """
     size = PRESETS[choose("preset", preset, PRESETS)]
-    if choose("arm", arm, ARMS) in NOT_BUILT:
-        raise CourseError(f"arm {arm!r} is not built yet: choose one of {', '.join(BUILT_ARMS)}")
+    choose("arm", arm, ARMS)
     if not is_run(task, arm):
         raise CourseError(f"arm {arm!r} is not run on {task}: the paper has no such row")
     settings = Settings(task, arm, seed, source, size.epochs, size.images_per_class)
@@ -148,7 +149,7 @@ def train(settings: Settings, task: Task) -> Result:
     """Train one run from its settings, and write nothing."""
     record = _record(settings, task)
     choices = asdict(settings)
-    for name in ("task", "arm", "source", "images_per_class", "transforms"):
+    for name in ("task", "arm", "source", "images_per_class", "transforms", "generators"):
         del choices[name]
     learned = settings.arm if settings.arm in LEARNED else None
     _, history = fit(augmented(settings, task), learned, **choices)
@@ -175,7 +176,7 @@ def finished(settings: Settings, task: Task, folder: Path) -> Result | None:
 
 def study(
     tasks: Sequence[str] = TASKS,
-    arms: Sequence[str] = BUILT_ARMS,
+    arms: Sequence[str] = ARMS,
     seeds: Sequence[int] = (0,),
     preset: str = "paper",
     workers: int | str = "auto",
@@ -271,6 +272,10 @@ def augmented(settings: Settings, task: Task) -> Task:
     if settings.arm == "traditional":
         transforms, generator = _transforms(settings, task), stream(settings.seed, "traditional")
         return task.with_copies(traditional(task.train.images, transforms, generator))
+    if settings.arm == "gan":
+        kind, images = settings.generators, task.train.images
+        stylised = stylise(images, seed=settings.seed, generators=kind, device=settings.device)
+        return task.with_copies(stylised.images)
     return task
 
 
@@ -291,7 +296,7 @@ def _for_task(task: str, changes: dict) -> dict:
 
 def _record(settings: Settings, task: Task) -> dict:
     """Settings as they are stored and compared: with what "auto" stood for, and the images."""
-    return {
+    record = {
         **asdict(settings),
         "source": task.source,
         "device": find_device(settings.device).type,
@@ -302,6 +307,12 @@ def _record(settings: Settings, task: Task) -> dict:
         "recipe": RECIPE,
         "torch": torch.__version__,
     }
+    # Only the GAN arm has generators: a result of another arm does not depend on them.
+    del record["generators"]
+    if settings.arm == "gan":
+        kind = choose_kind(settings.generators)
+        record |= {"generators": kind, "weights": generators_digest(kind)}
+    return record
 
 
 def _key(record: dict) -> str:

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from course_lib.augment.learned import Augmenter, SameClassSampler
+from course_lib.devices import find_device, thread_count
 from course_lib.errors import CourseError, choose, whole_number
 from course_lib.losses import (
     CLASSIFICATION_LOSSES,
@@ -28,7 +29,6 @@ from course_lib.randomness import stream, stream_seed
 from course_lib.sources import Examples
 from course_lib.tasks import Task
 
-DEVICES = ("auto", "cpu", "cuda", "mps")
 UPDATES = ("alternate", "joint")
 RUNNING_STATISTICS = ("all", "real-only")
 EVALUATION_BATCH = 200
@@ -204,17 +204,6 @@ def fit(
     return model.eval(), history
 
 
-def find_device(device: str) -> torch.device:
-    """The torch device for a name of DEVICES; CourseError if this machine has none of that kind."""
-    here = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if choose("device", device, DEVICES) == "auto":
-        return torch.device(next((name for name, there in here.items() if there), "cpu"))
-    if not here.get(device, True):
-        there = [name for name, found in here.items() if found] + ["cpu"]
-        raise CourseError(f"device {device!r} is not on this machine: choose {', '.join(there)}")
-    return torch.device(device)
-
-
 @torch.inference_mode()
 def evaluate(model: SmallNet, examples: tuple[Tensor, Tensor], loss: str) -> tuple[float, Tensor]:
     """Mean loss over normalised images with labels, and which are classified rightly: (N,) bool.
@@ -333,14 +322,3 @@ def _batch_orders(count: int, copies: bool, seed: int) -> Iterator[Tensor]:
 
 def _share(correct: Tensor) -> float:
     return correct.sum().item() / len(correct)
-
-
-@contextmanager
-def thread_count(threads: int) -> Iterator[None]:
-    """While it lasts, torch uses so many threads on the CPU."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

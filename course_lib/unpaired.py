@@ -18,13 +18,14 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional
 
+from course_lib.devices import find_device, thread_count
 from course_lib.errors import CourseError, whole_number
 from course_lib.folders import write_whole
 from course_lib.models.cyclegan import Discriminator, Generator
 from course_lib.progress import progress_bar
 from course_lib.randomness import stream, stream_seed
-from course_lib.training import find_device, thread_count
 
+WARM_UP_RATE = 1e-3
 REPORT_STEPS = 50  # the curves hold means over so many steps; a checkpoint is written as often
 POOL = 50
 
@@ -36,7 +37,9 @@ class Recipe:
     steps: of the optimisers; the learning rate is constant for the first half and falls linearly
     to 0 in the second. side: of the square crops, in pixels, a multiple of 4. width, blocks: of
     the generators. critic_width, critic_halvings: of the discriminators. cycle, identity: weights
-    of these losses. bfloat16: multiply in half precision, faster on processors that can.
+    of these losses. warm_up: steps, before the others, in which a generator only learns to return
+    its input; both then begin as this one. It is the longest part of the way, and so it costs a
+    tenth. bfloat16: multiply in half precision, faster on processors that can.
 
     Raises CourseError for numbers that cannot be.
     """
@@ -51,12 +54,14 @@ class Recipe:
     cycle: float = 10.0
     identity: float = 5.0
     learning_rate: float = 2e-4
+    warm_up: int = 0
     bfloat16: bool = False
     seed: int = 0
 
     def __post_init__(self) -> None:
         for name in ("steps", "batch_size", "width", "blocks", "critic_width", "critic_halvings"):
             whole_number(name, getattr(self, name), at_least=1)
+        whole_number("warm_up", self.warm_up, at_least=0)
         if whole_number("side", self.side, at_least=32) % 4:
             raise CourseError(f"side {self.side} must be a multiple of 4")
         for name in ("cycle", "identity", "learning_rate"):
@@ -146,6 +151,7 @@ def train_cyclegan(
     recipe: Recipe,
     checkpoint: Path | None = None,
     *,
+    start: Path | None = None,
     on_report: Callable[[CycleGAN, dict[str, list[float]]], None] | None = None,
     device: str = "auto",
     threads: int = 1,
@@ -155,12 +161,13 @@ def train_cyclegan(
     photos: sets of pictures, drawn from equally often; styles: one set. A picture is uint8
     (3, H, W), no side below the recipe's; each step takes a random crop, mirrored or not.
     checkpoint: written every 50 steps, whole or not at all, and read at the start if it is there,
-    so that a stopped training goes on as if it had not been stopped. on_report: called with the
+    so that a stopped training goes on as if it had not been stopped. start: the checkpoint of
+    another style, whose networks these begin as. on_report: called with the
     networks and the curves so far every 50 steps. Same recipe, pictures, device and threads: the
     same weights.
 
-    Raises CourseError for an empty set of pictures, and for a checkpoint that is damaged or of
-    another recipe.
+    Raises CourseError for an empty set of pictures, for a checkpoint that is damaged or of another
+    recipe, and for a start that is damaged or of another size.
     """
     if not styles or not photos or not all(photos):
         raise CourseError("CycleGAN needs pictures of the style and photographs: a set is empty")
@@ -175,26 +182,31 @@ def train_cyclegan(
     done = 0
     if checkpoint is not None and checkpoint.exists():
         done, curves = _resume(checkpoint, recipe, networks, optimisers, pools)
+    elif start is not None:
+        _load_networks(networks, *_read_checkpoint(start))
     sums: dict[str, Tensor] = {}
-    with thread_count(threads), progress_bar(recipe.steps, "CycleGAN") as bar:
-        bar.update(done)
-        for step in range(done, recipe.steps):
-            draws = stream(recipe.seed, f"CycleGAN's step {step}")
-            photo, style = (_crops(sets, recipe, draws).to(on) for sets in (photos, [styles]))
-            losses = _step(networks, optimisers, pools, photo, style, recipe, step, draws)
-            for name, value in losses.items():
-                sums[name] = sums.get(name, 0) + value.detach()
-            bar.update(1)
-            if (step + 1) % REPORT_STEPS == 0 or step + 1 == recipe.steps:
-                count = step % REPORT_STEPS + 1
-                for name, value in sums.items():
-                    curves.setdefault(name, []).append(value.item() / count)
-                sums = {}
-                bar.set_postfix({name: f"{values[-1]:.3f}" for name, values in curves.items()})
-                if checkpoint is not None:
-                    _keep(checkpoint, step + 1, curves, recipe, networks, optimisers, pools)
-                if on_report is not None:
-                    on_report(networks, curves)
+    with thread_count(threads):
+        if done == 0 and recipe.warm_up:
+            _warm_up(networks, photos, styles, recipe)
+        with progress_bar(recipe.steps, "CycleGAN") as bar:
+            bar.update(done)
+            for step in range(done, recipe.steps):
+                draws = stream(recipe.seed, f"CycleGAN's step {step}")
+                photo, style = (_crops(sets, recipe, draws).to(on) for sets in (photos, [styles]))
+                losses = _step(networks, optimisers, pools, photo, style, recipe, step, draws)
+                for name, value in losses.items():
+                    sums[name] = sums.get(name, 0) + value.detach()
+                bar.update(1)
+                if (step + 1) % REPORT_STEPS == 0 or step + 1 == recipe.steps:
+                    count = step % REPORT_STEPS + 1
+                    for name, value in sums.items():
+                        curves.setdefault(name, []).append(value.item() / count)
+                    sums = {}
+                    bar.set_postfix({name: f"{values[-1]:.3f}" for name, values in curves.items()})
+                    if checkpoint is not None:
+                        _keep(checkpoint, step + 1, curves, recipe, networks, optimisers, pools)
+                    if on_report is not None:
+                        on_report(networks, curves)
     return networks.eval(), curves
 
 
@@ -236,6 +248,27 @@ def _step(
     return losses
 
 
+def _warm_up(
+    networks: CycleGAN, photos: Sequence[Sequence[Tensor]], styles: Sequence[Tensor], recipe: Recipe
+) -> None:
+    """|G(x) − x| + |G(y) − y| alone; then F begins as a copy of G."""
+    generator, on = networks.to_style, next(networks.parameters()).device
+    optimiser = torch.optim.Adam(generator.parameters(), lr=WARM_UP_RATE, betas=(0.5, 0.999))
+    with progress_bar(recipe.warm_up, "warm-up") as bar:
+        for step in range(recipe.warm_up):
+            draws = stream(recipe.seed, f"warm-up's step {step}")
+            images = torch.cat([_crops(sets, recipe, draws) for sets in (photos, [styles])]).to(on)
+            with torch.autocast(on.type, torch.bfloat16, enabled=recipe.bfloat16):
+                loss = functional.l1_loss(generator(images), images)
+            optimiser.zero_grad(set_to_none=True)
+            loss.backward()
+            optimiser.step()
+            bar.update(1)
+            if step % REPORT_STEPS == 0:
+                bar.set_postfix({"returned within": f"{loss.item():.3f}"})
+    networks.to_photo.load_state_dict(generator.state_dict())
+
+
 def _crops(sets: Sequence[Sequence[Tensor]], recipe: Recipe, draws: torch.Generator) -> Tensor:
     """A batch of random crops, half of them mirrored: (N, 3, side, side) in −1…1."""
 
@@ -272,30 +305,38 @@ def _keep(path, step, curves, recipe, networks, optimisers, pools) -> None:
 
 def _resume(path, recipe, networks, optimisers, pools) -> tuple[int, dict[str, list[float]]]:
     """Read a checkpoint into the networks, optimisers and pools: (steps done, curves)."""
+    facts, tensors = _read_checkpoint(path)
+    if facts["recipe"] != asdict(recipe):
+        raise CourseError(f"{path} was begun with another recipe: {facts['recipe']}")
+    _load_networks(networks, facts, tensors)
+    for name, optimiser in optimisers.items():
+        groups = optimiser.state_dict()["param_groups"]
+        moments = ("step", "exp_avg", "exp_avg_sq")
+        state = {
+            index: {moment: tensors[f"{name}.{index}.{moment}"] for moment in moments}
+            for index in groups[0]["params"]
+        }
+        optimiser.load_state_dict({"state": state, "param_groups": groups})
+    for name, pool in pools.items():
+        pool.images = tensors[f"pool.{name}"].to(next(networks.parameters()).device)
+    return facts["step"], facts["curves"]
+
+
+def _read_checkpoint(path: Path) -> tuple[dict, dict[str, Tensor]]:
+    """Facts (recipe, step, curves) and tensors of a checkpoint, or a CourseError."""
     try:
         with safe_open(path, "pt") as file:
             facts = {name: json.loads(value) for name, value in file.metadata().items()}
-            if facts["recipe"] != asdict(recipe):
-                raise CourseError(f"{path} was begun with another recipe: {facts['recipe']}")
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        networks.load_state_dict(
-            {
-                name.removeprefix("networks."): value
-                for name, value in tensors.items()
-                if name.startswith("networks.")
-            }
-        )
-        for name, optimiser in optimisers.items():
-            count = len(optimiser.param_groups[0]["params"])
-            moments = ("step", "exp_avg", "exp_avg_sq")
-            state = {
-                index: {moment: tensors[f"{name}.{index}.{moment}"] for moment in moments}
-                for index in range(count)
-            }
-            groups = optimiser.state_dict()["param_groups"]
-            optimiser.load_state_dict({"state": state, "param_groups": groups})
-        for name, pool in pools.items():
-            pool.images = tensors[f"pool.{name}"].to(next(networks.parameters()).device)
-        return facts["step"], facts["curves"]
-    except (SafetensorError, KeyError, AttributeError, RuntimeError, json.JSONDecodeError) as error:
+        Recipe(**facts["recipe"])
+    except (SafetensorError, OSError, KeyError, AttributeError, TypeError, ValueError) as error:
         raise CourseError(f"{path} is no checkpoint of this course, or is damaged") from error
+    return facts, tensors
+
+
+def _load_networks(networks: CycleGAN, facts: dict, tensors: dict[str, Tensor]) -> None:
+    own = networks.state_dict()
+    weights = {name: tensors.get(f"networks.{name}") for name in own}
+    if any(value is None or value.shape != own[name].shape for name, value in weights.items()):
+        raise CourseError(f"the start has networks of another size: {facts['recipe']}")
+    networks.load_state_dict(weights)

@@ -1,14 +1,127 @@
-"""Generator files."""
+"""The six styles' generators as files: bundled with the course, or published by CycleGAN's authors.
+
+Nothing here unpickles code: bundled files are safetensors, published ones are read `weights_only`.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import time
+from dataclasses import dataclass
 from pathlib import Path
 
+import requests
 import torch
-from safetensors.torch import save_file
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
 
-from course_lib.folders import write_whole
+from course_lib.errors import CourseError, choose
+from course_lib.folders import BUNDLED, data_folder, make_folder, write_whole
 from course_lib.models.cyclegan import Generator
+from course_lib.progress import progress_bar
+
+# Style → its name among the published files.
+STYLES = {
+    "cezanne": "style_cezanne",
+    "enhance": "iphone2dslr_flower",
+    "monet": "style_monet",
+    "ukiyo-e": "style_ukiyoe",
+    "van-gogh": "style_vangogh",
+    "winter": "summer2winter_yosemite",
+}
+ADDRESS = "http://efrosgans.eecs.berkeley.edu/cyclegan/pretrained_models"
+# Files from before PyTorch 0.4 carry statistics that instance normalisation does not use.
+OLD_SUFFIXES = (".running_mean", ".running_var", ".num_batches_tracked")
+ATTEMPTS = 3
+PAUSE = 2.0  # seconds before the second attempt, twice as long before the third
+TIMEOUT = 30.0  # seconds without a byte
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A set of six generators of one size, and the side of the pictures that they were made for."""
+
+    width: int
+    blocks: int
+    side: int
+
+
+KINDS = {"bundled": Kind(width=16, blocks=3, side=64), "published": Kind(64, 9, side=256)}
+
+
+def generator_path(style: str, kind: str) -> Path:
+    """Where a generator's file is, or would be. CourseError for an unknown style or kind."""
+    choose("style", style, STYLES)
+    if choose("generators", kind, KINDS) == "bundled":
+        return BUNDLED / "styles" / f"{style}.safetensors"
+    return data_folder() / "cyclegan" / f"{STYLES[style]}.pth"
+
+
+def choose_kind(generators: str) -> str:
+    """ "auto" stands for the published generators if all six are on disk, else for the bundled."""
+    if choose("generators", generators, ("auto", *KINDS)) != "auto":
+        return generators
+    there = all(generator_path(style, "published").exists() for style in STYLES)
+    return "published" if there else "bundled"
+
+
+def load_generator(style: str, kind: str = "bundled") -> Generator:
+    """One style's generator, ready to use (float32, on the CPU).
+
+    Raises CourseError, naming the file, if it is absent, damaged, no weights file, or of another
+    network.
+    """
+    path = generator_path(style, kind)
+    if not path.exists() and kind == "published":
+        raise CourseError(f"{path} is not there: `python -m course_lib data --styles` fetches it")
+    return read_generator(path, KINDS[kind].width, KINDS[kind].blocks)
+
+
+def read_generator(path: Path, width: int, blocks: int) -> Generator:
+    """A generator of this size from a file: safetensors, or .pth in the published layout.
+
+    Raises CourseError for whatever does not hold exactly the generator's tensors, shapes included.
+    """
+    weights = _read_pth(path) if path.suffix == ".pth" else _read_safetensors(path)
+    generator = Generator(width, blocks)
+    own = generator.state_dict()
+    wrong = sorted(weights.keys() ^ own.keys())
+    if wrong:
+        raise CourseError(
+            f"{path} holds {len(weights)} tensors, not the {len(own)} of a generator of width "
+            f"{width} with {blocks} blocks: {wrong[0]} is {'missing' if wrong[0] in own else 'new'}"
+        )
+    for name, value in own.items():
+        if weights[name].shape != value.shape:
+            raise CourseError(
+                f"{path} is of another width: {name} is {tuple(weights[name].shape)}, not "
+                f"{tuple(value.shape)}"
+            )
+    generator.load_state_dict(weights)
+    return generator.eval()
+
+
+def _read_safetensors(path: Path) -> dict[str, Tensor]:
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise CourseError(f"{path} is no safetensors file, or is damaged: {error}") from error
+
+
+def _read_pth(path: Path) -> dict[str, Tensor]:
+    """Tensors by name from PyTorch's own format, without the old statistics."""
+    try:
+        weights = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # bytes that are no such file can raise nearly anything
+        raise CourseError(
+            f"{path} holds no weights, or more than weights, or is cut off"
+        ) from error
+    if not isinstance(weights, dict) or not all(
+        isinstance(name, str) and isinstance(value, Tensor) for name, value in weights.items()
+    ):
+        raise CourseError(f"{path} is no table of weights by name")
+    return {name: value for name, value in weights.items() if not name.endswith(OLD_SUFFIXES)}
 
 
 def save_generator(path: Path, generator: Generator, about: dict[str, str]) -> None:
@@ -18,3 +131,83 @@ def save_generator(path: Path, generator: Generator, about: dict[str, str]) -> N
         for name, value in generator.state_dict().items()
     }
     write_whole(path, lambda temporary: save_file(weights, temporary, about))
+
+
+def weights_digest(path: Path) -> str:
+    """SHA-256 of a weights file. CourseError if it cannot be read."""
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise CourseError(f"{path} cannot be read: {error.strerror}") from error
+
+
+def fetch_styles(address: str = ADDRESS) -> Path:
+    """Download the six published generators (45.5 MB each) into data/cyclegan/; returns the folder.
+
+    What is there and whole is not fetched again. Each file is checked before it gets its name.
+    Raises CourseError, with the manual steps, if the server does not hand over a generator.
+    """
+    folder = data_folder() / "cyclegan"
+    make_folder(folder)
+    kind = KINDS["published"]
+    for style in STYLES:
+        path = generator_path(style, "published")
+        if path.exists():
+            read_generator(path, kind.width, kind.blocks)
+            continue
+        url = f"{address}/{path.name}"
+
+        def fetch(part: Path, url: str = url) -> None:
+            _download(url, part)
+            try:
+                read_generator(part, kind.width, kind.blocks)
+            except CourseError as error:
+                raise _Failed("what the server sends is no published generator") from error
+
+        try:
+            write_whole(path, fetch)
+        except _Failed as error:
+            raise CourseError(
+                f"{url} cannot be fetched ({error}); by hand: get {', '.join(STYLES.values())} "
+                f"(each .pth) from CycleGAN's project page and put them into {folder}"
+            ) from error
+    return folder
+
+
+class _Failed(Exception):
+    """Why a download did not succeed, in a few words; `final` if another attempt is pointless."""
+
+    def __init__(self, reason: str, final: bool = False) -> None:
+        super().__init__(reason)
+        self.final = final
+
+
+def _download(url: str, path: Path) -> None:
+    """Fetch a file with a few attempts; _Failed with the last reason."""
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            _attempt(url, path)
+            return
+        except _Failed as error:
+            if error.final or attempt == ATTEMPTS:
+                raise
+            time.sleep(PAUSE * attempt)
+
+
+def _attempt(url: str, path: Path) -> None:
+    try:
+        with requests.get(url, stream=True, timeout=TIMEOUT) as answer, path.open("wb") as file:
+            if answer.status_code != 200:
+                reason = f"the server answers {answer.status_code} {answer.reason}"
+                raise _Failed(reason, final=400 <= answer.status_code < 500)
+            if "html" in answer.headers.get("Content-Type", ""):
+                raise _Failed("the server sends a web page instead of the file", final=True)
+            announced = int(answer.headers.get("Content-Length", 0))
+            with progress_bar(announced or 1, url.rpartition("/")[2]) as bar:
+                for block in answer.iter_content(2**16):
+                    file.write(block)
+                    bar.update(len(block))
+            if not file.tell() or (announced and file.tell() != announced):
+                raise _Failed(f"{file.tell()} bytes came, {announced} were announced")
+    except requests.RequestException as error:
+        raise _Failed(type(error).__name__) from error

@@ -6,10 +6,11 @@ import sys
 import pytest
 import torch
 
+from course_lib.devices import find_device
 from course_lib.errors import CourseError
 from course_lib.models.classifier import SmallNet
 from course_lib.tasks import load_task
-from course_lib.training import evaluate, find_device, fit
+from course_lib.training import evaluate, fit
 
 
 def weights_digest(model):

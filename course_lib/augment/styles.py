@@ -1,0 +1,128 @@
+"""The paper's GAN arm (§3.2, Figure II): each image gets a copy in one of six styles."""
+
+from __future__ import annotations
+
+import hashlib
+import zipfile
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from course_lib.devices import find_device, thread_count
+from course_lib.errors import CourseError, choose
+from course_lib.folders import runs_folder, write_whole
+from course_lib.models.cyclegan import Generator
+from course_lib.progress import progress_bar
+from course_lib.randomness import stream
+from course_lib.weights import (
+    KINDS,
+    STYLES,
+    choose_kind,
+    generator_path,
+    load_generator,
+    weights_digest,
+)
+
+PASS_PIXELS = 2**18  # of the images that pass a generator together: 64 small ones or 4 large ones
+
+
+class Stylised(NamedTuple):
+    """What `stylise` made.
+
+    images: uint8 (N, 3, H, W), one for each image that went in, in the same order. styles: (N,)
+    names. generators: "bundled" or "published". digest: of the weights that made them.
+    """
+
+    images: Tensor
+    styles: tuple[str, ...]
+    generators: str
+    digest: str
+
+
+def stylise(
+    images: Tensor,
+    styles: Sequence[str] = tuple(STYLES),
+    *,
+    seed: int = 0,
+    generators: str = "auto",
+    device: str = "auto",
+    threads: int = 1,
+) -> Stylised:
+    """A copy of each image in one of the styles, drawn at random with equal chances (§3.2).
+
+    images: uint8 (N, 3, H, W). seed: decides the draw. generators: "bundled", "published" or
+    "auto", which takes the published ones if all six are on disk. device, threads: as for `fit`.
+
+    The copies are kept in one file under `runs/cache/`, named after a digest of the images, the
+    styles, the weights and the seed: a second call reads them.
+
+    Raises CourseError for images of another type, a style that does not exist, and weights that
+    are absent or damaged.
+    """
+    if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[1] != 3 or not len(images):
+        raise CourseError(f"images {tuple(images.shape)} {images.dtype} must be uint8 (N, 3, H, W)")
+    if not styles:
+        raise CourseError("styles () names none: choose some of " + ", ".join(STYLES))
+    styles = tuple(choose("style", style, STYLES) for style in styles)
+    kind = choose_kind(generators)
+    digest = generators_digest(kind, styles)
+    draws = torch.randint(len(styles), (len(images),), generator=stream(seed, "styles"))
+    state = hashlib.sha256(repr((tuple(images.shape), styles, digest, seed)).encode())
+    state.update(images.cpu().numpy().tobytes())
+    cache = runs_folder() / "cache" / f"styles-{state.hexdigest()[:16]}.npz"
+    copies = _read_cache(cache, images)
+    if copies is None:
+        copies = torch.empty_like(images, device="cpu")
+        with thread_count(threads), progress_bar(len(images), f"styles, {kind}") as bar:
+            for index, style in enumerate(styles):
+                mine = draws == index
+                generator = load_generator(style, kind).to(find_device(device))
+                copies[mine] = apply_style(generator, images[mine], KINDS[kind].side, bar.update)
+        write_whole(cache, lambda path: np.savez(path, images=copies.numpy()))
+    names = tuple(styles[draw] for draw in draws.tolist())
+    return Stylised(copies.to(images.device), names, kind, digest)
+
+
+def generators_digest(kind: str, styles: Sequence[str] = tuple(STYLES)) -> str:
+    """One digest of the weights files of some styles."""
+    files = "".join(weights_digest(generator_path(style, kind)) for style in styles)
+    return hashlib.sha256(files.encode()).hexdigest()[:16]
+
+
+@torch.inference_mode()
+def apply_style(generator: Generator, images: Tensor, side: int, on_batch=None) -> Tensor:
+    """Images through one generator: uint8 (N, 3, H, W) → the same, on the CPU.
+
+    side: of the pictures that the generator was made for, 64 or 256. Images of another size are
+    enlarged to side × side, and the result is averaged down to their size.
+    """
+    on = next(generator.parameters()).device
+    height, width = images.shape[2:]
+    out = torch.empty_like(images, device="cpu")
+    for part in torch.arange(len(images)).split(max(1, PASS_PIXELS // side**2)):
+        pixels = images[part].to(on).float() / 127.5 - 1  # 0…255 → −1…1
+        if (height, width) != (side, side):
+            pixels = functional.interpolate(pixels, (side, side), mode="bicubic").clamp(-1, 1)
+        pixels = generator(pixels)
+        if (height, width) != (side, side):
+            pixels = functional.interpolate(pixels, (height, width), mode="area")
+        out[part] = ((pixels + 1) * 127.5).round().to("cpu", torch.uint8)
+        if on_batch is not None:
+            on_batch(len(part))
+    return out
+
+
+def _read_cache(path: Path, images: Tensor) -> Tensor | None:
+    """Copies made before, or None if there are none or the file is damaged."""
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+            copies = torch.from_numpy(arrays["images"])
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
+        return None
+    return copies if copies.shape == images.shape and copies.dtype == torch.uint8 else None
