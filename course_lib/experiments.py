@@ -18,7 +18,7 @@ import torch
 
 from course_lib import __version__
 from course_lib.augment.learned import LEARNED
-from course_lib.augment.styles import generators_digest, stylise
+from course_lib.augment.styles import stylise
 from course_lib.augment.traditional import Transforms, traditional, transforms_for
 from course_lib.devices import DEVICES, find_device
 from course_lib.errors import CourseError, choose, whole_number
@@ -28,7 +28,7 @@ from course_lib.randomness import stream
 from course_lib.results import Result, read_result, result_path, write_result
 from course_lib.tasks import TASKS, Task, load_task
 from course_lib.training import fit
-from course_lib.weights import choose_kind
+from course_lib.weights import choose_kind, generators_digest
 
 # Raised by one whenever the same settings give other results than before.
 RECIPE = 1

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import time
+import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,10 +74,23 @@ def load_generator(style: str, kind: str = "bundled") -> Generator:
     Raises CourseError, naming the file, if it is absent, damaged, no weights file, or of another
     network.
     """
+    return read_generator(_existing(style, kind), KINDS[kind].width, KINDS[kind].blocks)
+
+
+def generators_digest(kind: str, styles: Sequence[str] = tuple(STYLES)) -> str:
+    """One digest of the weights files of some styles. CourseError if one is absent."""
+    state = hashlib.sha256()
+    for style in styles:
+        state.update(hashlib.sha256(_existing(style, kind).read_bytes()).digest())
+    return state.hexdigest()[:16]
+
+
+def _existing(style: str, kind: str) -> Path:
     path = generator_path(style, kind)
-    if not path.exists() and kind == "published":
-        raise CourseError(f"{path} is not there: `python -m course_lib data --styles` fetches it")
-    return read_generator(path, KINDS[kind].width, KINDS[kind].blocks)
+    if not path.exists():
+        hint = ": `python -m course_lib data --styles` fetches it" if kind == "published" else ""
+        raise CourseError(f"{path} is not there{hint}")
+    return path
 
 
 def read_generator(path: Path, width: int, blocks: int) -> Generator:
@@ -112,7 +127,8 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
 def _read_pth(path: Path) -> dict[str, Tensor]:
     """Tensors by name from PyTorch's own format, without the old statistics."""
     try:
-        weights = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings(action="ignore"):  # of odd pickles: refused below anyway
+            weights = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # bytes that are no such file can raise nearly anything
         raise CourseError(
             f"{path} holds no weights, or more than weights, or is cut off"
@@ -131,14 +147,6 @@ def save_generator(path: Path, generator: Generator, about: dict[str, str]) -> N
         for name, value in generator.state_dict().items()
     }
     write_whole(path, lambda temporary: save_file(weights, temporary, about))
-
-
-def weights_digest(path: Path) -> str:
-    """SHA-256 of a weights file. CourseError if it cannot be read."""
-    try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError as error:
-        raise CourseError(f"{path} cannot be read: {error.strerror}") from error
 
 
 def fetch_styles(address: str = ADDRESS) -> Path:

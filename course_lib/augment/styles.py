@@ -24,9 +24,8 @@ from course_lib.weights import (
     KINDS,
     STYLES,
     choose_kind,
-    generator_path,
+    generators_digest,
     load_generator,
-    weights_digest,
 )
 
 PASS_PIXELS = 2**18  # of the images that pass a generator together: 64 small ones or 4 large ones
@@ -71,8 +70,8 @@ def stylise(
         raise CourseError("styles () names none: choose some of " + ", ".join(STYLES))
     styles = tuple(choose("style", style, STYLES) for style in styles)
     kind = choose_kind(generators)
-    digest = generators_digest(kind, styles)
     draws = torch.randint(len(styles), (len(images),), generator=stream(seed, "styles"))
+    digest = generators_digest(kind, styles)
     state = hashlib.sha256(repr((tuple(images.shape), styles, digest, seed)).encode())
     state.update(images.cpu().numpy().tobytes())
     cache = runs_folder() / "cache" / f"styles-{state.hexdigest()[:16]}.npz"
@@ -87,12 +86,6 @@ def stylise(
         write_whole(cache, lambda path: np.savez(path, images=copies.numpy()))
     names = tuple(styles[draw] for draw in draws.tolist())
     return Stylised(copies.to(images.device), names, kind, digest)
-
-
-def generators_digest(kind: str, styles: Sequence[str] = tuple(STYLES)) -> str:
-    """One digest of the weights files of some styles."""
-    files = "".join(weights_digest(generator_path(style, kind)) for style in styles)
-    return hashlib.sha256(files.encode()).hexdigest()[:16]
 
 
 @torch.inference_mode()
