@@ -221,9 +221,8 @@ def _step(
     draws: torch.Generator,
 ) -> dict[str, Tensor]:
     """One step of the generators, then one of the critics; the losses, before the step."""
-    rate = recipe.learning_rate * min(1.0, 2 * (1 - step / recipe.steps))
     for optimiser in optimisers.values():
-        optimiser.param_groups[0]["lr"] = rate
+        optimiser.param_groups[0]["lr"] = recipe.learning_rate * _share(step, recipe.steps)
         optimiser.zero_grad(set_to_none=True)
     half = torch.autocast(photo.device.type, torch.bfloat16, enabled=recipe.bfloat16)
     networks.critics.requires_grad_(False)
@@ -260,6 +259,7 @@ def _warm_up(
             images = torch.cat([_crops(sets, recipe, draws) for sets in (photos, [styles])]).to(on)
             with torch.autocast(on.type, torch.bfloat16, enabled=recipe.bfloat16):
                 loss = functional.l1_loss(generator(images), images)
+            optimiser.param_groups[0]["lr"] = WARM_UP_RATE * _share(step, recipe.warm_up)
             optimiser.zero_grad(set_to_none=True)
             loss.backward()
             optimiser.step()
@@ -267,6 +267,11 @@ def _warm_up(
             if step % REPORT_STEPS == 0:
                 bar.set_postfix({"returned within": f"{loss.item():.3f}"})
     networks.to_photo.load_state_dict(generator.state_dict())
+
+
+def _share(step: int, steps: int) -> float:
+    """Of the learning rate at a step: constant for the first half, then falling linearly to 0."""
+    return min(1.0, 2 * (1 - step / steps))
 
 
 def _crops(sets: Sequence[Sequence[Tensor]], recipe: Recipe, draws: torch.Generator) -> Tensor:

@@ -127,7 +127,8 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
 def _read_pth(path: Path) -> dict[str, Tensor]:
     """Tensors by name from PyTorch's own format, without the old statistics."""
     try:
-        with warnings.catch_warnings(action="ignore"):  # of odd pickles: refused below anyway
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of odd pickles: they are refused anyway
             weights = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # bytes that are no such file can raise nearly anything
         raise CourseError(
