@@ -36,10 +36,13 @@ class Recipe:
 
     steps: of the optimisers; the learning rate is constant for the first half and falls linearly
     to 0 in the second. side: of the square crops, in pixels, a multiple of 4. width, blocks: of
-    the generators. critic_width, critic_halvings: of the discriminators. cycle, identity: weights
-    of these losses. warm_up: steps, before the others, in which a generator only learns to return
-    its input; both then begin as this one. It is the longest part of the way, and so it costs a
-    tenth. bfloat16: multiply in half precision, faster on processors that can.
+    the generators. critic_width, critic_halvings: of the discriminators. critic_noise: standard
+    deviation of noise on all that the discriminators see, in the units of −1…1; they cannot ask
+    for the finest texture then, which small generators would fake by one pattern, repeated all
+    over. cycle, identity: weights of these losses. warm_up: steps, before the others, in which a
+    generator only learns to return its input; both then begin as this one. It is the longest part
+    of the way, and so it costs a tenth. bfloat16: multiply in half precision, faster on processors
+    that can.
 
     Raises CourseError for numbers that cannot be.
     """
@@ -51,6 +54,7 @@ class Recipe:
     blocks: int = 9
     critic_width: int = 64
     critic_halvings: int = 3
+    critic_noise: float = 0.0
     cycle: float = 10.0
     identity: float = 5.0
     learning_rate: float = 2e-4
@@ -64,7 +68,7 @@ class Recipe:
         whole_number("warm_up", self.warm_up, at_least=0)
         if whole_number("side", self.side, at_least=32) % 4:
             raise CourseError(f"side {self.side} must be a multiple of 4")
-        for name in ("cycle", "identity", "learning_rate"):
+        for name in ("cycle", "identity", "learning_rate", "critic_noise"):
             value = getattr(self, name)
             if not (isinstance(value, (int, float)) and 0 <= value < float("inf")):
                 raise CourseError(f"{name} {value!r} must be a number of 0 or more")
@@ -79,8 +83,9 @@ class CycleGAN(nn.Module):
             torch.manual_seed(stream_seed(recipe.seed, "CycleGAN's initial weights"))
             self.to_style = Generator(recipe.width, recipe.blocks)
             self.to_photo = Generator(recipe.width, recipe.blocks)
-            self.style_critic = Discriminator(recipe.critic_width, recipe.critic_halvings)
-            self.photo_critic = Discriminator(recipe.critic_width, recipe.critic_halvings)
+            critic = recipe.critic_width, recipe.critic_halvings, recipe.critic_noise
+            self.style_critic = Discriminator(*critic)
+            self.photo_critic = Discriminator(*critic)
 
     @property
     def generators(self) -> nn.ModuleList:
@@ -185,13 +190,14 @@ def train_cyclegan(
     elif start is not None:
         _load_networks(networks, *_read_checkpoint(start))
     sums: dict[str, Tensor] = {}
-    with thread_count(threads):
+    with thread_count(threads), torch.random.fork_rng([on] if on.type == "cuda" else []):
         if done == 0 and recipe.warm_up:
             _warm_up(networks, photos, styles, recipe)
         with progress_bar(recipe.steps, "CycleGAN") as bar:
             bar.update(done)
             for step in range(done, recipe.steps):
                 draws = stream(recipe.seed, f"CycleGAN's step {step}")
+                torch.manual_seed(stream_seed(recipe.seed, f"noise of step {step}"))
                 photo, style = (_crops(sets, recipe, draws).to(on) for sets in (photos, [styles]))
                 losses = _step(networks, optimisers, pools, photo, style, recipe, step, draws)
                 for name, value in losses.items():

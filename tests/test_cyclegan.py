@@ -346,6 +346,20 @@ def test_the_command_trains_a_style(tmp_path, capsys):
         train_style("x", tmp_path / "domain", ["tiny-imagenet"])
 
 
+def test_a_critics_noise_is_drawn_from_the_seed():
+    noisy = changed(TINY, ["critic_noise=0.3", "steps=8"])
+    before = torch.random.get_rng_state()
+    ours, curves = train_cyclegan([BLUE], RED, noisy)
+    assert torch.equal(torch.random.get_rng_state(), before)
+    _, same = train_cyclegan([BLUE], RED, noisy)
+    _, other = train_cyclegan([BLUE], RED, changed(noisy, ["critic_noise=0"]))
+    assert same == curves != other
+    image = torch.zeros(1, 3, 32, 32)
+    critic = ours.style_critic
+    assert torch.equal(critic(image), critic(image)), "no noise once training is over"
+    assert not torch.equal(critic.train()(image), critic(image))
+
+
 def test_half_precision_still_trains():
     _, curves = train_cyclegan([BLUE], RED, changed(TINY, ["bfloat16=true", "steps=20"]))
     assert all(math.isfinite(values[-1]) for values in curves.values())

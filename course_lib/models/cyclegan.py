@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 
@@ -70,11 +71,13 @@ class Discriminator(nn.Module):
 
     (N, 3, H, W) in −1…1 → (N, 1, h, w), linear. halvings: convolutions of stride 2. With 3, the
     published size, a score sees a patch of 70×70 pixels; with 2 it sees 34×34, which is as much of
-    a 64×64 picture as 70×70 is of a 128×128 one.
+    a 64×64 picture as 70×70 is of a 128×128 one. noise: standard deviation of the noise that is
+    added to what it sees in training.
     """
 
-    def __init__(self, width: int = 64, halvings: int = 3) -> None:
+    def __init__(self, width: int = 64, halvings: int = 3, noise: float = 0.0) -> None:
         super().__init__()
+        self.noise = noise
         layers: list[nn.Module] = [
             nn.Conv2d(3, width, kernel_size=4, stride=2, padding=1),
             nn.LeakyReLU(0.2, inplace=True),
@@ -91,6 +94,8 @@ class Discriminator(nn.Module):
         self.apply(_initialise)
 
     def forward(self, images: Tensor) -> Tensor:
+        if self.training and self.noise:
+            images = images + self.noise * torch.randn_like(images)
         return self.model(images)
 
 
