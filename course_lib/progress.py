@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -15,11 +16,15 @@ def progress_bar(total: float, label: str) -> Iterator[tqdm]:
     """A tqdm bar up to `total`, with the time that is left; advance it with `.update(amount)`.
 
     In a notebook it is one display that updates in place, since tqdm's own lines would pile up
-    in the saved page; the cell's output is cleared at the end, so print afterwards.
+    in the saved page; the cell's output is cleared at the end, so print afterwards. Silent in a
+    worker process, which would write across the bar of the process that started it.
     """
     shown = _Display() if hasattr(get_ipython(), "kernel") else None
     layout = "{desc}: {percentage:3.0f}% |{bar:24}| {elapsed} gone, {remaining} left{postfix}"
-    with tqdm(total=total, desc=label, bar_format=layout, leave=False, file=shown) as bar:
+    worker = multiprocessing.current_process().name != "MainProcess"
+    with tqdm(
+        total=total, desc=label, bar_format=layout, leave=False, file=shown, disable=worker
+    ) as bar:
         yield bar
     if shown is not None:
         clear_output()

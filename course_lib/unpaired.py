@@ -167,9 +167,8 @@ def train_cyclegan(
     (3, H, W), no side below the recipe's; each step takes a random crop, mirrored or not.
     checkpoint: written every 50 steps, whole or not at all, and read at the start if it is there,
     so that a stopped training goes on as if it had not been stopped. start: the checkpoint of
-    another style, whose networks these begin as. on_report: called with the
-    networks and the curves so far every 50 steps. Same recipe, pictures, device and threads: the
-    same weights.
+    another style, whose networks these begin as. on_report: called with the networks and the
+    curves so far every 50 steps. Same recipe, pictures, device and threads: the same weights.
 
     Raises CourseError for an empty set of pictures, for a checkpoint that is damaged or of another
     recipe, and for a start that is damaged or of another size.

@@ -14,7 +14,7 @@ from course_lib.__main__ import main
 from course_lib.augment.styles import apply_style, stylise
 from course_lib.errors import CourseError
 from course_lib.experiments import augmented, run, settings_of
-from course_lib.folders import data_folder, runs_folder
+from course_lib.folders import BUNDLED, data_folder, runs_folder
 from course_lib.models.cyclegan import Generator
 from course_lib.sources.standin import CLASSES, draw_scenes
 from course_lib.tasks import load_task
@@ -132,6 +132,9 @@ def test_what_the_checks_refuse(scenes, stylised):
 def test_the_six_are_small():
     sizes = [generator_path(style, "bundled").stat().st_size for style in STYLES]
     assert len(sizes) == 6 and sum(sizes) < 6_000_000
+    card = (BUNDLED / "README.md").read_text(encoding="utf-8")
+    assert {path.stem for path in (BUNDLED / "styles").iterdir()} == set(STYLES)
+    assert all(f"| `{style}` |" in card for style in STYLES)
 
 
 # stylise
