@@ -1,7 +1,9 @@
-"""Which device torch works on, and with how many threads."""
+"""Which device torch works on, with how many threads and what memory."""
 
 from __future__ import annotations
 
+import ctypes
+import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -10,6 +12,25 @@ import torch
 from course_lib.errors import CourseError, choose
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
+
+
+def _keep_freed_memory() -> None:
+    """Let glibc keep freed blocks instead of handing them back to the kernel each step.
+
+    Every training step, and every pass of a large generator, allocates and frees the same
+    activations; given back, their pages must be mapped and zeroed again.
+    `tests/benchmarks/training.py` measures what this is worth.
+    """
+    if platform.libc_ver()[0] == "glibc":
+        libc = ctypes.CDLL(None)
+        m_trim_threshold, m_mmap_threshold = -1, -3
+        # The gradient of the first fully connected layer takes 2²⁵ bytes and a header; older
+        # glibc refuses more than 2²⁵.
+        libc.mallopt(m_mmap_threshold, 2**28) or libc.mallopt(m_mmap_threshold, 2**25)
+        libc.mallopt(m_trim_threshold, 2**28)
+
+
+_keep_freed_memory()
 
 
 def find_device(device: str) -> torch.device:

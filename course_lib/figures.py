@@ -13,10 +13,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from course_lib.augment.styles import apply_style, in_style
 from course_lib.augment.traditional import Transforms, traditional
 from course_lib.results import Result
 from course_lib.tasks import Task
 from course_lib.training import History
+from course_lib.unpaired import REPORT_STEPS, CycleGAN
+from course_lib.weights import STYLES
 
 # Okabe and Ito's colours: told apart by colour-blind readers too.
 BLUE, ORANGE, GREEN, RED, PURPLE, SKY, YELLOW, GREY = (
@@ -152,6 +155,33 @@ def transform_sheet(images: Tensor, transforms: Transforms, seed: int = 0) -> Fi
         rows[name] = traditional(images, transforms.only(name), generator)
     rows["all"] = traditional(images, transforms, torch.Generator().manual_seed(seed))
     return labelled_rows(rows)
+
+
+def style_sheet(images: Tensor) -> Figure:
+    """Figure II: uint8 images (N, 3, H, W) in the first row, then one style a row."""
+    rows = {"original": images} | {style: in_style(images, style) for style in STYLES}
+    return labelled_rows(rows)
+
+
+def there_and_back(networks: CycleGAN, photos: Tensor) -> Figure:
+    """Photographs x, uint8 (N, 3, H, W), their copies G(x), and the way back, F(G(x))."""
+    side = photos.shape[2]
+    styled = apply_style(networks.to_style, photos, side)
+    back = apply_style(networks.to_photo, styled, side)
+    return labelled_rows({"photo x": photos, "G(x)": styled, "F(G(x))": back})
+
+
+def cyclegan_curves(curves: Mapping[str, Sequence[float]]) -> Figure:
+    """CycleGAN's losses while it trains, one panel each: means over 50 steps."""
+    figure, axes = plt.subplots(1, len(curves), figsize=(2.5 * len(curves), 2.2))
+    for place, (name, values) in zip(axes, curves.items(), strict=True):
+        steps = [REPORT_STEPS * (index + 1) for index in range(len(values))]
+        place.plot(steps, values, "o-", color=BLUE, ms=3)
+        place.set_title(name)
+        place.set_xlabel("step")
+        place.set_ylim(bottom=0)
+    axes[0].set_ylabel("loss")
+    return figure
 
 
 def labelled_rows(rows: Mapping[str, Tensor]) -> Figure:

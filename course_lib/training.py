@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import copy
-import ctypes
 import math
-import platform
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -33,24 +31,6 @@ UPDATES = ("alternate", "joint")
 RUNNING_STATISTICS = ("all", "real-only")
 EVALUATION_BATCH = 200
 SHOWN_PAIRS = 3  # of each class, kept in the History
-
-
-def _keep_freed_memory() -> None:
-    """Let glibc keep freed blocks instead of handing them back to the kernel each step.
-
-    Every step allocates and frees the same activations of some 20 MB; given back, their pages
-    must be mapped and zeroed again. `tests/benchmarks/training.py` measures what this is worth.
-    """
-    if platform.libc_ver()[0] == "glibc":
-        libc = ctypes.CDLL(None)
-        m_trim_threshold, m_mmap_threshold = -1, -3
-        # The gradient of the first fully connected layer takes 2²⁵ bytes and a header; older
-        # glibc refuses more than 2²⁵.
-        libc.mallopt(m_mmap_threshold, 2**28) or libc.mallopt(m_mmap_threshold, 2**25)
-        libc.mallopt(m_trim_threshold, 2**28)
-
-
-_keep_freed_memory()
 
 
 @dataclass

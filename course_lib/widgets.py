@@ -15,20 +15,26 @@ import numpy as np
 import torch
 from IPython.display import DisplayHandle, Image, display
 from matplotlib.figure import Figure
+from torch import Tensor
 
+from course_lib.augment.styles import in_style
 from course_lib.augment.traditional import BOUNDS, Transforms, traditional, transforms_for
 from course_lib.figures import (
     BLUE,
     RED,
     class_sheets,
+    cyclegan_curves,
     image_grid,
     learned_curves,
     pair_rows,
     stretched,
+    there_and_back,
 )
 from course_lib.statistics import wilson_interval
 from course_lib.tasks import Task
 from course_lib.training import History
+from course_lib.unpaired import CycleGAN
+from course_lib.weights import STYLES
 
 
 def explorer(
@@ -150,27 +156,66 @@ def explore_augnet(task: Task, history: History) -> ipywidgets.VBox:
     )
 
 
+def explore_styles(task: Task) -> ipywidgets.VBox:
+    """A training image in all six styles, mixed with the original as strongly as you like."""
+
+    def draw(image: int, strength: float) -> Figure:
+        original = task.train.images[image : image + 1]
+        rows = [original]
+        for style in STYLES:
+            styled = strength * in_style(original, style) + (1 - strength) * original
+            rows.append(styled.clamp(0, 255).to(torch.uint8))
+        return image_grid(torch.cat(rows), ["original", *STYLES], columns=7)
+
+    return explorer(
+        draw,
+        "At which strength does a copy stop looking like a picture of the same thing?",
+        image=ipywidgets.IntSlider(0, 0, len(task.train.labels) - 1, description="image"),
+        strength=ipywidgets.FloatSlider(1, min=0, max=1.5, step=0.05, description="strength"),
+    )
+
+
 def watch_training(task: Task, epochs: int) -> Callable[[History], None]:
     """A callback for `fit(on_epoch=…)`: the curves and the current pairs, updated in place.
 
     In a saved notebook only the last pictures remain.
     """
-    shown: list[DisplayHandle] = []
+    show = _in_place()
 
     def update(history: History) -> None:
         done = len(history.curves["seconds"])
         left = (epochs - done) * history.curves["seconds"][-1]
         title = f"epoch {done} of {epochs}" + (f", {left:.0f} s left" if left else "")
-        pictures = [
-            Image(_png(learned_curves({title: history}))),
-            Image(_png(pair_rows(task, history, [done]))),
-        ]
+        show([learned_curves({title: history}), pair_rows(task, history, [done])])
+
+    return update
+
+
+def watch_cyclegan(photos: Tensor) -> Callable[[CycleGAN, dict[str, list[float]]], None]:
+    """A callback for `train_cyclegan(on_report=…)`: losses and samples, updated in place.
+
+    photos: uint8 (N, 3, H, W), the samples' originals. The display is gone when training ends.
+    """
+    show = _in_place()
+
+    def update(networks: CycleGAN, curves: dict[str, list[float]]) -> None:
+        show([cyclegan_curves(curves), there_and_back(networks, photos)])
+
+    return update
+
+
+def _in_place() -> Callable[[list[Figure]], None]:
+    """Shows figures below each other, and at each further call in the place of those before."""
+    shown: list[DisplayHandle] = []
+
+    def show(figures: list[Figure]) -> None:
+        pictures = [Image(_png(figure)) for figure in figures]
         if not shown:
             shown.extend(display(picture, display_id=True) for picture in pictures)
         for handle, picture in zip(shown, pictures, strict=True):
             handle.update(picture)
 
-    return update
+    return show
 
 
 def _png(figure: Figure) -> bytes:

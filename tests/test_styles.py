@@ -92,10 +92,10 @@ def check_the_six(images, stylised):
         # No flat colour, and one picture's copy is not another's.
         assert copies.float().std((2, 3)).mean() > 15, style
         assert (copies[:-1].float() - copies[1:].float()).abs().mean() > 10, style
-        assert grid(copies) < 3, (style, grid(copies))
+        assert grid(copies) < 1.55, (style, grid(copies))
     for one, other in combinations(stylised, 2):
         apart = (stylised[one].float() - stylised[other].float()).abs().mean() / 255
-        assert apart > 0.03, (one, other, apart)
+        assert apart > 0.04, (one, other, apart)
 
 
 def grid(images):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -78,18 +78,41 @@ def stylise(
     copies = _read_cache(cache, images)
     if copies is None:
         copies = torch.empty_like(images, device="cpu")
-        with thread_count(threads), progress_bar(len(images), f"styles, {kind}") as bar:
+        with progress_bar(len(images), f"styles, {kind}") as bar:
             for index, style in enumerate(styles):
                 mine = draws == index
-                generator = load_generator(style, kind).to(find_device(device))
-                copies[mine] = apply_style(generator, images[mine], KINDS[kind].side, bar.update)
+                copies[mine] = in_style(images[mine], style, kind, device, threads, bar.update)
         write_whole(cache, lambda path: np.savez(path, images=copies.numpy()))
     names = tuple(styles[draw] for draw in draws.tolist())
     return Stylised(copies.to(images.device), names, kind, digest)
 
 
+def in_style(
+    images: Tensor,
+    style: str,
+    generators: str = "auto",
+    device: str = "auto",
+    threads: int = 1,
+    on_batch: Callable[[int], object] | None = None,
+) -> Tensor:
+    """Images in one style: uint8 (N, 3, H, W) → the same, on the CPU (§3.2, Figure II).
+
+    generators, device, threads: as for `stylise`. on_batch: called with the size of each batch that
+    is done. Raises CourseError for an unknown style and for weights that are absent or damaged.
+    """
+    kind = choose_kind(generators)
+    generator = load_generator(style, kind).to(find_device(device))
+    with thread_count(threads):
+        return apply_style(generator, images, KINDS[kind].side, on_batch)
+
+
 @torch.inference_mode()
-def apply_style(generator: Generator, images: Tensor, side: int, on_batch=None) -> Tensor:
+def apply_style(
+    generator: Generator,
+    images: Tensor,
+    side: int,
+    on_batch: Callable[[int], object] | None = None,
+) -> Tensor:
     """Images through one generator: uint8 (N, 3, H, W) → the same, on the CPU.
 
     side: of the pictures that the generator was made for, 64 or 256. Images of another size are
