@@ -141,7 +141,7 @@ def test_the_six_are_small():
 
 
 def test_stylise_draws_a_style_for_each_image(scenes, stylised):
-    copies, styles, generators, digest = stylise(scenes, seed=5)
+    copies, styles, generators, digest = stylise(scenes, seed=3)
     assert copies.shape == scenes.shape and copies.dtype == torch.uint8
     assert generators == "bundled" and digest == generators_digest("bundled")
     assert set(styles) == set(STYLES)
@@ -177,7 +177,7 @@ def test_other_weights_other_copies(scenes, monkeypatch, tmp_path):
     other = tmp_path / "other.safetensors"
     weights.save_generator(other, Generator(KINDS["bundled"].width, KINDS["bundled"].blocks), {})
     monkeypatch.setattr("course_lib.weights.generator_path", lambda *_: other)
-    after = stylise(scenes[:4], ["monet"])
+    after = stylise(scenes[:4], ["monet"], generators="bundled")
     assert after.digest != before.digest and not torch.equal(after.images, before.images)
 
 
