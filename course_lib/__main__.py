@@ -56,10 +56,13 @@ def run(preset: str, assignments: tuple[str, ...], timeout: int) -> None:
 @click.option("--preset", default="paper", show_default=True, help="Size of the runs.")
 @click.option("--source", default="auto", show_default=True, help="Where pictures come from.")
 @click.option("--workers", default="auto", show_default=True, help="Processes side by side.")
+@click.option("--scheduler", metavar="tcp://HOST:PORT", help="Of a Dask cluster to use.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or mps.")
 @click.option("--epochs", type=int, help="Instead of the preset's.")
 @click.option("--batch-size", type=int, help="Instead of 64.")
-def study(tasks, arms, seeds, preset, source, workers, device, epochs, batch_size) -> None:
+def study(
+    tasks, arms, seeds, preset, source, workers, scheduler, device, epochs, batch_size
+) -> None:
     """Run many experiments side by side; finished ones are not done again."""
     from course_lib import experiments
     from course_lib.results import results_table, show_table
@@ -71,9 +74,36 @@ def study(tasks, arms, seeds, preset, source, workers, device, epochs, batch_siz
         seeds=_seeds(seeds),
         preset=preset,
         workers=int(workers) if workers.isdigit() else workers,
+        scheduler=scheduler,
         **{name: value for name, value in changes.items() if value is not None},
     )
     print(show_table(results_table(results, experiments.PAPER)))
+
+
+@course.command()
+@click.option("--preset", default="paper", show_default=True, help="Whose runs of your own.")
+@click.option("--format", "form", default="markdown", show_default=True, help="markdown or csv.")
+def results(preset: str, form: str) -> None:
+    """Print the paper's tables beside the replication and your own runs."""
+    from course_lib import comparison
+    from course_lib.experiments import PAPER, PRESETS, TASKS
+    from course_lib.results import read_results
+
+    choose("preset", preset, PRESETS)
+    choose("format", form, ("markdown", "csv"))
+    reference = comparison.reference_results()
+    own, foreign = read_results(runs_folder() / preset)
+    tables = {task: comparison.paper_table(reference, own, task, PAPER) for task in TASKS}
+    if form == "csv":
+        print(comparison.long_table(tables).to_csv(index=False), end="")
+    else:
+        for number, (task, table) in zip(("I", "II", "III"), tables.items(), strict=True):
+            print(f"## Table {number}: {task}\n")
+            print(comparison.markdown(table) + "\n")
+            print("Test accuracy minus that of none, paired by seed:\n")
+            print(comparison.markdown(comparison.differences(reference, task)) + "\n")
+    for path in foreign:
+        print(f"skipped, no result: {path}", file=sys.stderr)
 
 
 @course.command()

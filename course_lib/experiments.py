@@ -9,7 +9,8 @@ import os
 import platform
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -32,6 +33,7 @@ from course_lib.weights import choose_kind, generators_digest
 
 # Raised by one whenever the same settings give other results than before.
 RECIPE = 1
+CONNECT_SECONDS = 10  # to a Dask scheduler
 
 
 @dataclass(frozen=True)
@@ -181,12 +183,13 @@ def study(
     preset: str = "paper",
     workers: int | str = "auto",
     folder: Path | None = None,
+    scheduler: str | None = None,
     **changes,
 ) -> list[Result]:
     """Run every arm that is run on each task, with every seed; finished runs are read.
 
     folder: of the results, `runs/<preset>/` if not given. changes: as for `settings_of`; a source
-    concerns the picture tasks. workers and the order of the results: as for `run_many`.
+    concerns the picture tasks. workers, scheduler and the order of the results: as for `run_many`.
     """
     wanted = [
         settings_of(task, arm, seed, preset, **_for_task(task, changes))
@@ -197,14 +200,23 @@ def study(
     ]
     if not wanted:
         raise CourseError(f"no experiment has task {list(tasks)} with arm {list(arms)}")
-    return run_many(wanted, folder or runs_folder() / preset, workers)
+    return run_many(wanted, folder or runs_folder() / preset, workers, scheduler)
 
 
-def run_many(wanted: Sequence[Settings], folder: Path, workers: int | str = "auto") -> list[Result]:
+def run_many(
+    wanted: Sequence[Settings],
+    folder: Path,
+    workers: int | str = "auto",
+    scheduler: str | None = None,
+) -> list[Result]:
     """The results of many runs, in the order asked for: read from `folder`, or trained and written.
 
-    workers: processes side by side, each with one thread; "auto": one a core (one on a GPU). Each
-    result is written as it comes in, so that this may be stopped at any moment and called again.
+    workers: processes side by side, each with one thread; "auto": one a core (one on a GPU).
+    scheduler: the address of a Dask scheduler, as in tcp://host:8786; its workers do the work then,
+    one run at a time each. Each result is written here as it comes in, so that this may be stopped
+    at any moment and called again.
+
+    Raises CourseError for settings that cannot be run and for a scheduler that does not answer.
     """
     count = _workers(workers, wanted[0].device)
     make_folder(folder)
@@ -216,19 +228,16 @@ def run_many(wanted: Sequence[Settings], folder: Path, workers: int | str = "aut
     missing = [index for index, result in enumerate(results) if result is None]
     if missing:
         costs = {index: _cost(wanted[index], tasks[index]) for index in missing}
-        parallel = joblib.Parallel(
-            n_jobs=min(count, len(missing)),
-            return_as="generator_unordered",
-            initializer=_end_with_parent,
-            initargs=(os.getpid(),),
-        )
         # A task travels with its job, so that a worker needs no data of its own. Long runs first:
         # a short one fills the gap at the end better.
         jobs = (
             joblib.delayed(_indexed)(index, wanted[index], tasks[index])
             for index in sorted(missing, key=costs.get, reverse=True)
         )
-        with progress_bar(sum(costs.values()), f"{len(missing)} runs") as bar:
+        with (
+            _processes(min(count, len(missing)), scheduler) as parallel,
+            progress_bar(sum(costs.values()), f"{len(missing)} runs") as bar,
+        ):
             for index, result in parallel(jobs):
                 write_result(result, folder)
                 results[index] = result
@@ -236,6 +245,33 @@ def run_many(wanted: Sequence[Settings], folder: Path, workers: int | str = "aut
     for line in dict.fromkeys(map(str, tasks)):
         print(line)
     return results
+
+
+@contextmanager
+def _processes(count: int, scheduler: str | None) -> Iterator[joblib.Parallel]:
+    """Where runs are done: processes of this machine, or the workers of a Dask cluster."""
+    if scheduler is None:
+        yield joblib.Parallel(
+            n_jobs=count,
+            return_as="generator_unordered",
+            initializer=_end_with_parent,
+            initargs=(os.getpid(),),
+        )
+        return
+    try:
+        from distributed import Client
+    except ImportError:
+        raise CourseError(
+            f"scheduler {scheduler!r} needs Dask: pip install 'distributed', or '.[cluster]' here"
+        ) from None
+    try:
+        client = Client(scheduler, timeout=CONNECT_SECONDS)
+    except (OSError, ValueError, TypeError) as error:
+        raise CourseError(
+            f"scheduler {scheduler!r} does not answer: it must be as in tcp://host:8786"
+        ) from error
+    with client, joblib.parallel_config(backend="dask", client=client):
+        yield joblib.Parallel(return_as="generator_unordered")
 
 
 def _end_with_parent(parent: int) -> None:

@@ -266,6 +266,102 @@ def arm_curves(results: Sequence[Result], title: str) -> Figure:
     return figure
 
 
+def arm_panels(results: Sequence[Result], title: str, measure: str = "validation") -> Figure:
+    """Figure XI once more, a panel an arm: mean over seeds and their range, against none's.
+
+    measure: "train" or "validation".
+    """
+    curves: dict[str, list[list[float]]] = {}
+    for result in results:
+        arm = result.settings["arm"]
+        curves.setdefault(arm, []).append(result.curves[f"{measure}_accuracy"])
+    arms = [arm for arm in ARM_STYLES if arm in curves and arm != "none"]
+    rows = -(-len(arms) // 3)
+    figure, axes = plt.subplots(
+        rows, 3, figsize=(9.6, 2.1 * rows + 0.5), sharex=True, sharey=True, squeeze=False
+    )
+    figure.suptitle(title)
+    for place in axes.flat[len(arms) :]:
+        place.axis("off")
+    for place, arm in zip(axes.flat, arms, strict=False):
+        for name in ("none", arm):
+            values = torch.tensor(curves[name])
+            epochs = range(1, values.shape[1] + 1)
+            colour = ARM_STYLES[name][0] if name == arm else "#000000"
+            low, high = values.amin(0), values.amax(0)
+            place.fill_between(epochs, low, high, color=colour, alpha=0.15, lw=0)
+            place.plot(epochs, values.mean(0), "--" if name == "none" else "-", color=colour,
+                       lw=1.4, label=name)  # fmt: skip
+        place.legend(fontsize="small", loc="lower right")
+    for place in axes[-1]:
+        place.set_xlabel("epoch")
+    axes[0, 0].set_ylabel("accuracy")
+    return figure
+
+
+def forest_plot(differences: Mapping[str, pd.DataFrame], title: str) -> Figure:
+    """Each arm's difference to another in points: mean and interval over seeds; a panel a task.
+
+    differences: task → table with columns arm, mean, low, high, seeds (accuracies, 0–1).
+    """
+    most = max(len(table) for table in differences.values())
+    figure, axes = plt.subplots(
+        1, len(differences), figsize=(4.8 * len(differences), 0.34 * most + 1.2), sharex=True,
+        squeeze=False,
+    )  # fmt: skip
+    figure.suptitle(title)
+    for place, (task, table) in zip(axes[0], differences.items(), strict=True):
+        for height, row in enumerate(table.iloc[::-1].itertuples()):
+            colour = ARM_STYLES[row.arm][0]
+            place.plot([100 * row.low, 100 * row.high], [height, height], color=colour, lw=2.5)
+            place.plot(100 * row.mean, height, "o", color=colour, ms=6)
+        place.set_yticks(range(len(table)), table["arm"].iloc[::-1])
+        place.axvline(0, color=GREY, lw=1, ls=":")
+        place.set_title(task)
+        place.set_xlabel("points of accuracy")
+    return figure
+
+
+def pairwise_plot(table: pd.DataFrame, title: str) -> Figure:
+    """Mean difference of each arm (row) minus each other (column), in points, as colours."""
+    points = 100 * table.to_numpy()
+    reach = max(1.0, float(pd.DataFrame(points).abs().max().max()))
+    figure, axes = plt.subplots(figsize=(6.6, 5.2))
+    axes.imshow(points, cmap="PuOr", vmin=-reach, vmax=reach)
+    axes.set_xticks(range(len(table)), table.columns, rotation=45, ha="right")
+    axes.set_yticks(range(len(table)), table.index)
+    axes.grid(False)
+    for row in range(len(table)):
+        for column in range(len(table)):
+            value = points[row, column]
+            if row != column and value == value:
+                axes.text(column, row, f"{value:+.1f}", ha="center", va="center", fontsize="small",
+                          color="white" if abs(value) > 0.6 * reach else "black")  # fmt: skip
+    axes.set_title(title)
+    return figure
+
+
+def augmentation_losses(results: Sequence[Result], title: str) -> Figure:
+    """§6's content and style losses by epoch: a line a run, a panel a loss."""
+    arms = ("neural-content", "neural-style")
+    tasks = list(dict.fromkeys(result.settings["task"] for result in results))
+    figure, axes = plt.subplots(1, 2, figsize=(9.6, 3))
+    figure.suptitle(title)
+    for place, arm in zip(axes, arms, strict=True):
+        for task, colour in zip(tasks, (BLUE, ORANGE, GREEN), strict=False):
+            runs = [r for r in results if (r.settings["arm"], r.settings["task"]) == (arm, task)]
+            for index, result in enumerate(runs):
+                values = result.curves["augmentation_loss"]
+                place.plot(range(1, len(values) + 1), values, color=colour, lw=1,
+                           label=None if index else task)  # fmt: skip
+        place.set_title(arm)
+        place.set_xlabel("epoch")
+        place.set_ylim(bottom=0)
+        place.legend(fontsize="small")
+    axes[0].set_ylabel("augmentation loss")
+    return figure
+
+
 def network_figure(training: bool) -> Figure:
     """Figure III (training) or Figure IV (validation and test): which images pass through what."""
     figure, axes = plt.subplots(figsize=(8.6, 2.9 if training else 1.2))

@@ -15,12 +15,14 @@ import numpy as np
 import torch
 from IPython.display import DisplayHandle, Image, display
 from matplotlib.figure import Figure
+from scipy.stats import binom
 from torch import Tensor
 
 from course_lib.augment.styles import in_style
 from course_lib.augment.traditional import BOUNDS, Transforms, traditional, transforms_for
 from course_lib.figures import (
     BLUE,
+    GREY,
     RED,
     class_sheets,
     cyclegan_curves,
@@ -30,7 +32,7 @@ from course_lib.figures import (
     stretched,
     there_and_back,
 )
-from course_lib.statistics import wilson_interval
+from course_lib.statistics import images_needed, mcnemar, mcnemar_power, wilson_interval
 from course_lib.tasks import Task
 from course_lib.training import History
 from course_lib.unpaired import CycleGAN
@@ -99,6 +101,64 @@ def explore_interval() -> ipywidgets.VBox:
         count=ipywidgets.SelectionSlider(
             options=[50, 100, 200, 500, 1000, 2000, 5000, 10_000], value=200, description="images"
         ),
+    )  # fmt: skip
+
+
+def explore_mcnemar() -> ipywidgets.VBox:
+    """Two networks on the same images: what a split of their disagreements tells."""
+
+    def draw(only_first: int, only_second: int) -> Figure:
+        total = only_first + only_second
+        ones = np.repeat([True, False], [only_first, only_second])
+        p = mcnemar(ones, ~ones).p if total else 1.0
+        heads = np.arange(total + 1)
+        figure, axes = plt.subplots(figsize=(7.4, 2.8))
+        minority = min(only_first, only_second)
+        uneven = np.minimum(heads, total - heads) <= minority
+        axes.bar(heads, binom.pmf(heads, total, 0.5), color=[RED if u else BLUE for u in uneven])
+        axes.set_xlabel(f"of {total} disagreements: how many go to the first, if both are as good")
+        axes.set_ylabel("chance")
+        axes.set_title(f"{only_first} : {only_second}, p = {p:.3f} (sum of the red bars)")
+        return figure
+
+    return explorer(
+        draw,
+        "Images that only one of two networks has right. When is the split more than luck?",
+        only_first=ipywidgets.IntSlider(12, 0, 40, description="only the first"),
+        only_second=ipywidgets.IntSlider(6, 0, 40, description="only the second"),
+    )
+
+
+def explore_power() -> ipywidgets.VBox:
+    """How many test images it takes to see a difference between two networks."""
+
+    def draw(points: float, disagreement: float) -> Figure:
+        difference = points / 100
+        disagreement = max(disagreement, difference)
+        shares = (disagreement + difference) / 2, (disagreement - difference) / 2
+        counts = np.unique(np.geomspace(50, 10_000, 14).astype(int))
+        figure, axes = plt.subplots(figsize=(7.4, 3))
+        axes.plot(counts, [mcnemar_power(*shares, int(n)) for n in counts], "o-", color=BLUE, ms=3)
+        axes.axhline(0.8, color=GREY, lw=1, ls=":")
+        for count, name in ((100, "our test images"), (200, "the paper's validation images")):
+            axes.axvline(count, color=RED, lw=1)
+            axes.annotate(name, (count, 0.02), (3, 0), textcoords="offset points", rotation=90,
+                          fontsize="small", color=RED)  # fmt: skip
+        axes.set_xscale("log")
+        axes.set_ylim(0, 1.02)
+        axes.set_xlabel("images")
+        axes.set_ylabel("chance to find it")
+        needed = images_needed(difference, disagreement)
+        axes.set_title(f"80 % need {needed:,} images" if needed else "80 % need over 20,000 images")
+        return figure
+
+    return explorer(
+        draw,
+        "How many test images to see so many points, if the two disagree on so many images?",
+        points=ipywidgets.FloatSlider(3, min=0.5, max=15, step=0.5, description="points",
+                                      continuous_update=False),
+        disagreement=ipywidgets.FloatSlider(0.15, min=0.02, max=0.5, step=0.01,
+                                            description="disagreement", continuous_update=False),
     )  # fmt: skip
 
 

@@ -1,7 +1,20 @@
+import math
+from itertools import product
+
+import numpy as np
 import pytest
 
 from course_lib.errors import CourseError
-from course_lib.statistics import wilson_interval
+from course_lib.statistics import (
+    best_of_bias,
+    holm,
+    images_needed,
+    mcnemar,
+    mcnemar_power,
+    paired_difference,
+    seeds_needed,
+    wilson_interval,
+)
 
 
 @pytest.mark.parametrize(
@@ -28,6 +41,115 @@ def test_against_newcombe(right, count, low, high):
         ((5, 10, 1.0), "confidence 1.0 must lie between"),
     ],
 )
-def test_bad_input(arguments, message):
+def test_bad_counts(arguments, message):
     with pytest.raises(CourseError, match=message):
         wilson_interval(*arguments)
+
+
+def split(only_first, only_second, both=7, neither=3):
+    """Two arrays of correctness that disagree like this."""
+    counts = ((1, 0, only_first), (0, 1, only_second), (1, 1, both), (0, 0, neither))
+    first = [one for one, _, count in counts for _ in range(count)]
+    second = [other for _, other, count in counts for _ in range(count)]
+    return np.array(first, bool), np.array(second, bool)
+
+
+def test_mcnemar_against_its_definition():
+    for b, c in product(range(9), range(9)):
+        coins = [math.comb(b + c, k) for k in range(min(b, c) + 1)]
+        p = min(1, 2 * sum(coins) / 2 ** (b + c))
+        assert mcnemar(*split(b, c)) == (b, c, pytest.approx(p))
+
+
+def test_mcnemar_against_agresti():
+    """Approval of the prime minister, in Agresti's books on categorical data: z = −4.17 there."""
+    result = mcnemar(*split(150, 86, both=794, neither=570))
+    assert (result.only_first, result.only_second) == (150, 86)
+    assert result.p == pytest.approx(3.72e-5, rel=0.01)
+
+
+def test_paired_difference():
+    # Student's sleep data (1908), extra hours of ten patients under two drugs: t = 4.0621.
+    first = [1.9, 0.8, 1.1, 0.1, -0.1, 4.4, 5.5, 1.6, 4.6, 3.4]
+    second = [0.7, -1.6, -0.2, -1.2, -0.1, 3.4, 3.7, 0.8, 0.0, 2.0]
+    result = paired_difference(first, second)
+    assert result.mean == pytest.approx(1.58) and result.p == pytest.approx(0.002833, abs=5e-7)
+    assert result.seeds == 10 and 0.8 < result.low < 1.2 and 2.0 < result.high < 2.5
+    assert result == paired_difference(first, second), "the same resamples each time"
+    # A slow bootstrap of our own, with other draws.
+    draws = np.random.default_rng(1)
+    differences = np.subtract(first, second)
+    means = [draws.choice(differences, 10).mean() for _ in range(4000)]
+    assert np.quantile(means, [0.025, 0.975]) == pytest.approx([result.low, result.high], abs=0.06)
+
+
+def test_paired_difference_of_few_seeds():
+    one = paired_difference([0.9], [0.8])
+    assert one.mean == pytest.approx(0.1) and math.isnan(one.p) and math.isnan(one.low)
+    assert paired_difference([0.9, 0.8], [0.9, 0.8])[:4] == (0, 0, 0, 1)
+    always = paired_difference([0.9, 0.8, 0.7], [0.8, 0.7, 0.6])
+    assert always.low == always.high == pytest.approx(0.1) and always.p == 0
+
+
+def test_holm():
+    # Holm, Scandinavian Journal of Statistics 6 (1979): the i-th smallest times (m − i + 1).
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    corrected = holm([0.02, math.nan, 0.5])
+    assert corrected[0] == pytest.approx(0.04) and math.isnan(corrected[1])
+    assert all(math.isnan(value) for value in holm([math.nan]))
+
+
+def test_power_against_obrien():
+    """G*Power's manual, McNemar's test, after O'Brien (2002): disagreement .40, odds ratio .25, 50
+    pairs, one side of .05: power .839343. Both sides at .10 add the other side, some 1e-5."""
+    assert mcnemar_power(0.08, 0.32, 50, significance=0.10) == pytest.approx(0.839343, abs=5e-5)
+
+
+def test_power_by_simulation():
+    draws = np.random.default_rng(0)
+    cases = draws.multinomial(60, [0.25, 0.08, 0.67], size=1500)
+    found = [mcnemar(*split(b, c, both=n, neither=0)).p <= 0.05 for b, c, n in cases]
+    assert np.mean(found) == pytest.approx(mcnemar_power(0.25, 0.08, 60), abs=0.04)
+
+
+def test_images_needed():
+    count = images_needed(0.10, 0.20)
+    assert mcnemar_power(0.15, 0.05, count) >= 0.8 > mcnemar_power(0.15, 0.05, count - 10)
+    normal = (1.960 + 0.842) ** 2 * 0.20 / 0.10**2  # 157, by the normal approximation
+    assert normal < count < 1.1 * normal, "an exact test needs some more"
+    assert images_needed(-0.10, 0.20) == count
+    assert images_needed(0.001, 0.3) is None
+
+
+@pytest.mark.parametrize(("size", "seeds"), [(0.2, 199), (0.5, 34), (0.8, 15)])
+def test_seeds_needed_against_cohen(size, seeds):
+    """Cohen's small, medium and large effects, paired t test, two-sided .05, power .8."""
+    assert seeds_needed(size, 1.0) == seeds_needed(-2 * size, 2.0) == seeds
+    assert seeds_needed(9.0, 0.1) == 2
+
+
+def test_best_of_bias():
+    assert best_of_bias(0.85, 200, 1) == pytest.approx(0, abs=1e-12)
+    draws = np.random.default_rng(0).binomial(200, 0.85, (20_000, 40)) / 200
+    assert best_of_bias(0.85, 200, 40) == pytest.approx(draws.max(1).mean() - 0.85, abs=5e-4)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: mcnemar([True], [True, False]), "not of the same images"),
+        (lambda: mcnemar([], []), "not of the same images"),
+        (lambda: paired_difference([0.8], [0.8, 0.9]), "make no pairs"),
+        (lambda: paired_difference([], []), "make no pairs"),
+        (lambda: mcnemar_power(0.6, 0.6, 100), "shares 0.6 and 0.6"),
+        (lambda: mcnemar_power(0.1, 0.0, 0), "images 0 must be"),
+        (lambda: images_needed(0.2, 0.1), "difference 0.2 must not be 0 nor exceed"),
+        (lambda: images_needed(0.1, 0.2, power=1.0), "power 1.0 must lie"),
+        (lambda: seeds_needed(0.0, 1.0), "difference 0.0 and spread 1.0"),
+        (lambda: best_of_bias(1.2, 200, 40), "accuracy 1.2 must lie"),
+        (lambda: best_of_bias(0.8, 200, 0), "epochs 0 must be"),
+    ],
+)
+def test_bad_input(call, message):
+    with pytest.raises(CourseError, match=message):
+        call()

@@ -1,0 +1,231 @@
+"""Many runs as tables: the paper's numbers beside means over seeds, and differences of arms."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from scipy.stats import t as student
+
+from course_lib.errors import CourseError, choose
+from course_lib.folders import BUNDLED
+from course_lib.results import Result, read_results
+from course_lib.statistics import Difference, holm, mcnemar, paired_difference
+
+REFERENCE = BUNDLED / "reference"
+# best validation is the paper's protocol; last validation has no choice of epoch in it; test is of
+# held-out images, at the epoch that was best on validation.
+MEASURES = {
+    "best validation": "best_accuracy",
+    "last validation": "last_accuracy",
+    "test": "test_accuracy",
+}
+SIGNED = ("mean", "low", "high", "paper says")  # columns of differences
+
+
+def reference_results() -> list[Result]:
+    """The replication that comes with the course: `data/reference/`.
+
+    Raises CourseError if a file there is damaged.
+    """
+    results, foreign = read_results(REFERENCE)
+    if foreign:
+        raise CourseError(f"{foreign[0]} is damaged: get the course's data/reference/ again")
+    return results
+
+
+def complete(results: Sequence[Result]) -> list[Result]:
+    """The results of the paper's size on its images: 40 epochs, all images, no single transform."""
+    return [
+        result
+        for result in results
+        if result.settings["epochs"] == 40
+        and result.settings["images_per_class"] is None
+        and result.settings["source"] != "stand-in"
+        and len(result.settings["transforms"]) != 1
+    ]
+
+
+def by_seed(results: Sequence[Result], task: str, measure: str) -> dict[str, dict[int, float]]:
+    """arm → seed → accuracy, for one task and a measure of MEASURES.
+
+    Of several results of one arm and seed (another version of torch, say) the newest counts.
+    """
+    attribute = MEASURES[choose("measure", measure, MEASURES)]
+    arms: dict[str, dict[int, float]] = {}
+    for result in sorted(results, key=lambda result: result.environment["date"]):
+        if result.settings["task"] == task:
+            accuracies = arms.setdefault(result.settings["arm"], {})
+            accuracies[result.settings["seed"]] = getattr(result, attribute)
+    return arms
+
+
+def mean_interval(values: Sequence[float]) -> tuple[float, float]:
+    """(mean, half width of Student's 95 % interval) over seeds; the width is nan for one seed."""
+    count = len(values)
+    if count < 2:
+        return float(np.mean(values)), math.nan
+    half = student.ppf(0.975, count - 1) * np.std(values, ddof=1) / math.sqrt(count)
+    return float(np.mean(values)), float(half)
+
+
+def paper_table(
+    replication: Sequence[Result],
+    own: Sequence[Result],
+    task: str,
+    paper: Mapping[tuple[str, str], float],
+) -> pd.DataFrame:
+    """One of Tables I–III (§6): an arm a row, the paper's in its order, then others.
+
+    Columns: the paper's number; of the replication the number of seeds and, for each measure, the
+    mean and ± the half width of Student's 95 % interval over seeds; the mean of the reader's own
+    runs of the paper's size, where there are any (else nan).
+    """
+    replicated = {measure: by_seed(replication, task, measure) for measure in MEASURES}
+    mine = {measure: by_seed(complete(own), task, measure) for measure in MEASURES}
+    rows = []
+    order = [arm for name, arm in paper if name == task]
+    for arm in dict.fromkeys([*order, *sorted(replicated["test"]), *sorted(mine["test"])]):
+        row = {"arm": arm, "paper": paper.get((task, arm), math.nan)}
+        row["seeds"] = len(replicated["test"].get(arm, {}))
+        for measure in MEASURES:
+            values = list(replicated[measure].get(arm, {}).values()) or [math.nan]
+            row[measure], row[f"± {measure}"] = mean_interval(values)
+        row["own runs"] = len(mine["test"].get(arm, {}))
+        for measure in MEASURES:
+            values = list(mine[measure].get(arm, {}).values())
+            row[f"own {measure}"] = float(np.mean(values)) if values else math.nan
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def differences(
+    results: Sequence[Result], task: str, measure: str = "test", to: str = "none"
+) -> pd.DataFrame:
+    """Each arm minus another, paired by seed: mean, bootstrap interval, p, and p after Holm.
+
+    A row for each other arm that shares a seed with `to`. Holm's correction is for all of them.
+    """
+    arms = by_seed(results, task, measure)
+    base = arms.get(choose("arm", to, arms), {})
+    rows = []
+    for arm, accuracies in arms.items():
+        shared = sorted(accuracies.keys() & base.keys())
+        if arm != to and shared:
+            found = paired_difference(
+                [accuracies[seed] for seed in shared], [base[seed] for seed in shared]
+            )
+            rows.append({"arm": arm, **found._asdict()})
+    table = pd.DataFrame(rows, columns=["arm", "mean", "low", "high", "p", "seeds"])
+    table["p, Holm"] = holm(table["p"])
+    return table
+
+
+def pairwise(results: Sequence[Result], task: str, measure: str = "test") -> pd.DataFrame:
+    """Mean difference of each arm (row) minus each other arm (column), paired by seed."""
+    arms = by_seed(results, task, measure)
+    table = pd.DataFrame(index=list(arms), columns=list(arms), dtype=float)
+    for row, mine in arms.items():
+        for column, other in arms.items():
+            shared = mine.keys() & other.keys()
+            if shared:
+                table.loc[row, column] = np.mean([mine[seed] - other[seed] for seed in shared])
+    return table
+
+
+def mcnemar_by_seed(results: Sequence[Result], task: str, first: str, second: str) -> pd.DataFrame:
+    """McNemar's exact test of two arms on the test images, one row a seed that both have run."""
+    correct: dict[str, dict[int, np.ndarray]] = {first: {}, second: {}}
+    for result in results:
+        if result.settings["task"] == task and result.settings["arm"] in correct:
+            correct[result.settings["arm"]][result.settings["seed"]] = result.correct["test_best"]
+    shared = sorted(correct[first].keys() & correct[second].keys())
+    rows = [mcnemar(correct[first][seed], correct[second][seed]) for seed in shared]
+    table = pd.DataFrame(rows, columns=[f"only {first}", f"only {second}", "p"])
+    table.insert(0, "seed", shared)
+    return table
+
+
+# Claims of §6 and §7 about accuracy: text, task, two arms, and which is said to be better (1: the
+# first). The tables' numbers for them come from `experiments.PAPER`.
+CLAIMS = (
+    ("neural beats none (§6)", "dogs-vs-goldfish", "neural", "none", 1),
+    ("neural beats none (§6)", "dogs-vs-cats", "neural", "none", 1),
+    ("traditional beats none (§7)", "dogs-vs-goldfish", "traditional", "none", 1),
+    ("traditional beats none (§7)", "dogs-vs-cats", "traditional", "none", 1),
+    ("GAN styles beat none (Table I)", "dogs-vs-goldfish", "gan", "none", 1),
+    ("GAN styles beat none (Table II)", "dogs-vs-cats", "gan", "none", 1),
+    ("control is worse than none (§6)", "dogs-vs-goldfish", "control", "none", -1),
+    ("control is worse than none (§6)", "dogs-vs-cats", "control", "none", -1),
+    ("pairs help: neural beats control", "dogs-vs-goldfish", "neural", "control", 1),
+    ("pairs help: neural beats control", "dogs-vs-cats", "neural", "control", 1),
+    ("neural beats traditional (Table I)", "dogs-vs-goldfish", "neural", "traditional", 1),
+    ("traditional beats neural (Table II)", "dogs-vs-cats", "neural", "traditional", -1),
+)
+
+
+def claims(results: Sequence[Result], paper: Mapping[tuple[str, str], float]) -> pd.DataFrame:
+    """The paper's claims about accuracy (§6, §7), each tested on the held-out images.
+
+    A row for each of CLAIMS whose arms share a seed: the claim; the task; the difference of the
+    paper's two numbers; our mean difference over seeds with its bootstrap interval, Student's p,
+    and p corrected by Holm for all rows; and a verdict from the corrected p at .05.
+    """
+    rows, directions = [], []
+    for claim, task, first, second, direction in CLAIMS:
+        one, other = (by_seed(results, task, "test").get(arm, {}) for arm in (first, second))
+        shared = sorted(one.keys() & other.keys())
+        if shared:
+            says = paper[task, first] - paper[task, second]
+            found = paired_difference([one[s] for s in shared], [other[s] for s in shared])
+            rows.append({"claim": claim, "task": task, "paper says": says, **found._asdict()})
+            directions.append(direction)
+    table = pd.DataFrame(rows, columns=["claim", "task", "paper says", *Difference._fields])
+    table["p, Holm"] = holm(table["p"])
+    table["verdict"] = [
+        verdict(mean * direction, p)
+        for mean, p, direction in zip(table["mean"], table["p, Holm"], directions, strict=True)
+    ]
+    return table
+
+
+def verdict(gain: float, p: float) -> str:
+    """What a difference says of a claim that it is above 0: nothing, unless p is below .05."""
+    if math.isnan(p) or p >= 0.05:
+        return "cannot be told"
+    return "holds" if gain > 0 else "the opposite holds"
+
+
+def long_table(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """Tables of several tasks below each other, the task in the first column."""
+    return pd.concat(tables, names=["task"]).reset_index("task").reset_index(drop=True)
+
+
+def markdown(table: pd.DataFrame) -> str:
+    """A table of this module as Markdown, as `readable` shows it."""
+    return readable(table).to_markdown(index=False, disable_numparse=True)
+
+
+def readable(table: pd.DataFrame) -> pd.DataFrame:
+    """A table of this module as text for people: "mean ± half width", no column without news."""
+    text = pd.DataFrame(index=table.index)
+    for name in table.columns:
+        if name.startswith("± ") or (name.startswith("own") and not table["own runs"].any()):
+            continue
+        values = table[name]
+        if not pd.api.types.is_float_dtype(values):
+            text[name] = values.astype(str)
+            continue
+        text[name] = [_number(value, signed=name in SIGNED) for value in values]
+        if f"± {name}" in table:
+            half = [f" ± {width:.3f}" if width == width else "" for width in table[f"± {name}"]]
+            text[name] += half
+    return text
+
+
+def _number(value: float, signed: bool = False) -> str:
+    if math.isnan(value):
+        return "–"
+    return f"{value:+.3f}" if signed else f"{value:.3f}"
