@@ -86,14 +86,14 @@ def study(
 def results(preset: str, form: str) -> None:
     """Print the paper's tables beside the replication and your own runs."""
     from course_lib import comparison
-    from course_lib.experiments import PAPER, PRESETS, TASKS
+    from course_lib.experiments import PRESETS, TASKS
     from course_lib.results import read_results
 
     choose("preset", preset, PRESETS)
     choose("format", form, ("markdown", "csv"))
     reference = comparison.reference_results()
     own, foreign = read_results(runs_folder() / preset)
-    tables = {task: comparison.paper_table(reference, own, task, PAPER) for task in TASKS}
+    tables = {task: comparison.paper_table(reference, own, task) for task in TASKS}
     if form == "csv":
         print(comparison.long_table(tables).to_csv(index=False), end="")
     else:

@@ -10,6 +10,7 @@ import pandas as pd
 from scipy.stats import t as student
 
 from course_lib.errors import CourseError, choose
+from course_lib.experiments import ARMS, PAPER
 from course_lib.folders import BUNDLED
 from course_lib.results import Result, read_results
 from course_lib.statistics import Difference, holm, mcnemar, paired_difference
@@ -49,7 +50,7 @@ def complete(results: Sequence[Result]) -> list[Result]:
 
 
 def by_seed(results: Sequence[Result], task: str, measure: str) -> dict[str, dict[int, float]]:
-    """arm → seed → accuracy, for one task and a measure of MEASURES.
+    """arm → seed → accuracy, for one task and a measure of MEASURES, in the order of ARMS.
 
     Of several results of one arm and seed (another version of torch, say) the newest counts.
     """
@@ -59,7 +60,7 @@ def by_seed(results: Sequence[Result], task: str, measure: str) -> dict[str, dic
         if result.settings["task"] == task:
             accuracies = arms.setdefault(result.settings["arm"], {})
             accuracies[result.settings["seed"]] = getattr(result, attribute)
-    return arms
+    return {arm: arms[arm] for arm in ARMS if arm in arms}
 
 
 def mean_interval(values: Sequence[float]) -> tuple[float, float]:
@@ -71,12 +72,7 @@ def mean_interval(values: Sequence[float]) -> tuple[float, float]:
     return float(np.mean(values)), float(half)
 
 
-def paper_table(
-    replication: Sequence[Result],
-    own: Sequence[Result],
-    task: str,
-    paper: Mapping[tuple[str, str], float],
-) -> pd.DataFrame:
+def paper_table(replication: Sequence[Result], own: Sequence[Result], task: str) -> pd.DataFrame:
     """One of Tables I–III (§6): an arm a row, the paper's in its order, then others.
 
     Columns: the paper's number; of the replication the number of seeds and, for each measure, the
@@ -86,9 +82,10 @@ def paper_table(
     replicated = {measure: by_seed(replication, task, measure) for measure in MEASURES}
     mine = {measure: by_seed(complete(own), task, measure) for measure in MEASURES}
     rows = []
-    order = [arm for name, arm in paper if name == task]
-    for arm in dict.fromkeys([*order, *sorted(replicated["test"]), *sorted(mine["test"])]):
-        row = {"arm": arm, "paper": paper.get((task, arm), math.nan)}
+    for arm in ARMS:
+        if (task, arm) not in PAPER and arm not in replicated["test"] | mine["test"]:
+            continue
+        row = {"arm": arm, "paper": PAPER.get((task, arm), math.nan)}
         row["seeds"] = len(replicated["test"].get(arm, {}))
         for measure in MEASURES:
             values = list(replicated[measure].get(arm, {}).values()) or [math.nan]
@@ -149,7 +146,7 @@ def mcnemar_by_seed(results: Sequence[Result], task: str, first: str, second: st
 
 
 # Claims of §6 and §7 about accuracy: text, task, two arms, and which is said to be better (1: the
-# first). The tables' numbers for them come from `experiments.PAPER`.
+# first).
 CLAIMS = (
     ("neural beats none (§6)", "dogs-vs-goldfish", "neural", "none", 1),
     ("neural beats none (§6)", "dogs-vs-cats", "neural", "none", 1),
@@ -166,7 +163,7 @@ CLAIMS = (
 )
 
 
-def claims(results: Sequence[Result], paper: Mapping[tuple[str, str], float]) -> pd.DataFrame:
+def claims(results: Sequence[Result]) -> pd.DataFrame:
     """The paper's claims about accuracy (§6, §7), each tested on the held-out images.
 
     A row for each of CLAIMS whose arms share a seed: the claim; the task; the difference of the
@@ -178,7 +175,7 @@ def claims(results: Sequence[Result], paper: Mapping[tuple[str, str], float]) ->
         one, other = (by_seed(results, task, "test").get(arm, {}) for arm in (first, second))
         shared = sorted(one.keys() & other.keys())
         if shared:
-            says = paper[task, first] - paper[task, second]
+            says = PAPER[task, first] - PAPER[task, second]
             found = paired_difference([one[s] for s in shared], [other[s] for s in shared])
             rows.append({"claim": claim, "task": task, "paper says": says, **found._asdict()})
             directions.append(direction)
