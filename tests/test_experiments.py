@@ -98,6 +98,53 @@ def test_a_killed_study_goes_on(tmp_path):
     assert all(path.stat().st_mtime_ns == stamp for path, stamp in stamps.items())
 
 
+KILLED_AND_CALLED_AGAIN = """
+import os, random, signal, sys, time
+from pathlib import Path
+from course_lib.experiments import study
+from course_lib.tasks import load_task
+
+folder = Path(sys.argv[1])
+call = {"tasks": ["mnist-0-vs-8"], "arms": ["none"], "seeds": range(10), "epochs": 2,
+        "images_per_class": 20, "workers": 1, "folder": folder}
+study(**call | {"seeds": [99], "folder": folder.parent / "warm"})
+random.seed(5)
+counts = []
+for _ in range(20):
+    before = {path: path.stat().st_mtime_ns for path in folder.glob("*.json")}
+    child = os.fork()
+    if child == 0:
+        study(**call)
+        os._exit(0)
+    time.sleep(random.uniform(0.02, 1.0))
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    for path, stamp in before.items():
+        assert path.stat().st_mtime_ns == stamp, f"lost or done again: {path}"
+    counts.append(len(before))
+study(**call)
+print(*counts)
+"""
+
+
+def test_twenty_kills_lose_nothing(tmp_path):
+    """kill -9 at random moments, each time called again: the results of a study in peace."""
+    folder = tmp_path / "killed"
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED_AND_CALLED_AGAIN, str(folder)],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},  # more do not survive a fork
+        capture_output=True, text=True, timeout=170,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    finished = [int(word) for word in done.stdout.splitlines()[-1].split()]
+    assert finished == sorted(finished) and len(set(finished)) > 3, "kills fell into the study"
+    results, foreign = read_results(folder)
+    peace = study(seeds=range(10), workers=1, folder=tmp_path / "peace", **STUDY)
+    assert not foreign and len(results) == len(peace) == 10
+    tables = [results_table(part, PAPER).drop(columns="seconds") for part in (results, peace)]
+    assert tables[0].equals(tables[1])
+
+
 def test_table(tmp_path):
     results = study(folder=tmp_path, **STUDY)
     table = results_table(results, PAPER)
