@@ -30,6 +30,9 @@ WRONG_ANSWERS = {
     "cycle_loss": "2 * (F(G(x)) - x).abs().mean()",
     "critic": "((real - 1).square().mean() + made.square().mean())",
     "colour_kept": "(images.float() - copies.float()).abs().mean().item()",
+    "exact_p": "2 * 0.5 ** (only_first + only_second)",
+    "corrected": "[min(1.0, len(p_values) * p) for p in p_values]",
+    "paired_t": "(np.mean(first) - np.mean(second)) / np.hypot(np.std(first), np.std(second))",
     "images_apart": "abs(one - other) * count",
 }
 
@@ -52,7 +55,7 @@ def text(page):
 
 
 def test_there_are_pages():
-    assert len({path.stem[:2] for path in PAGES}) == len(PAGES) >= 6
+    assert len({path.stem[:2] for path in PAGES}) == len(PAGES) >= 7
 
 
 def test_skeleton(page):
