@@ -1,0 +1,192 @@
+"""Tables over many runs, on results made up so that every number is known."""
+
+from __future__ import annotations
+
+import math
+import time
+
+import numpy as np
+import pytest
+
+from course_lib import comparison
+from course_lib.__main__ import main
+from course_lib.comparison import (
+    REFERENCE,
+    by_seed,
+    claims,
+    complete,
+    differences,
+    markdown,
+    mcnemar_by_seed,
+    mean_interval,
+    pairwise,
+    paper_table,
+    reference_results,
+    verdict,
+)
+from course_lib.errors import CourseError
+from course_lib.experiments import EXPERIMENTS, OWN_ARMS, PAPER, TASKS
+from course_lib.folders import COURSE, runs_folder
+from course_lib.results import Result, result_path, write_result
+
+GOLDFISH = "dogs-vs-goldfish"
+
+
+def made(arm, seed, test=80, task=GOLDFISH, date="2026-01-01", key=None, **settings):
+    """A run of the paper's size that has `test` of 100 test images right, the first ones."""
+    settings = {"task": task, "arm": arm, "seed": seed, "source": "tiny-imagenet", "epochs": 40,
+                "images_per_class": None, "transforms": {}, **settings}  # fmt: skip
+    validation = [0.5] * 39 + [0.6]
+    validation[7] = 0.7
+    bits = np.arange(100) < test
+    return Result(
+        settings=settings,
+        key=key or f"{abs(hash((arm, seed, task, date))):012x}"[:12],
+        curves={"validation_accuracy": validation, "train_accuracy": validation},
+        best_epoch=7,
+        correct={"validation_best": bits, "test_best": bits, "test_last": bits},
+        environment={"date": date},
+        seconds=1.0,
+    )
+
+
+def two_arms():
+    return [
+        *(made("none", seed, test) for seed, test in enumerate((80, 82, 84))),
+        *(made("neural", seed, test) for seed, test in enumerate((83, 86, 86, 99))),
+    ]
+
+
+def test_by_seed():
+    results = [*two_arms(), made("none", 0, 10, task="dogs-vs-cats")]
+    arms = by_seed(results, GOLDFISH, "test")
+    assert list(arms) == ["none", "neural"] and arms["none"] == {0: 0.80, 1: 0.82, 2: 0.84}
+    assert by_seed(results, GOLDFISH, "best validation")["none"][0] == 0.7
+    assert by_seed(results, GOLDFISH, "last validation")["none"][0] == 0.6
+    with pytest.raises(CourseError, match="measure 'tets' is unknown .did you mean test"):
+        by_seed(results, GOLDFISH, "tets")
+
+
+def test_the_newest_of_two_results_counts():
+    old, new = made("none", 0, 70, date="2026-01-01"), made("none", 0, 90, date="2026-02-01")
+    for results in ([old, new], [new, old]):
+        assert by_seed(results, GOLDFISH, "test") == {"none": {0: 0.9}}
+
+
+def test_mean_interval():
+    # t(0.975, 2) = 4.3027; standard deviation .02; 4.3027 · .02 / √3 = .04968
+    assert mean_interval([0.80, 0.82, 0.84]) == (
+        pytest.approx(0.82),
+        pytest.approx(0.04968, abs=1e-5),
+    )
+    for few in ([0.8], [0.7, 0.9]):
+        mean, half = mean_interval(few)
+        assert mean == pytest.approx(0.8) and math.isnan(half)
+
+
+def test_paper_table():
+    own = [made("none", 5, 50), made("none", 6, 60), made("none", 7, 1, epochs=6),
+           made("none", 8, 1, source="stand-in")]  # fmt: skip
+    table = paper_table(two_arms(), own, GOLDFISH).set_index("arm")
+    assert list(table.index) == [row.arm for row in EXPERIMENTS if row.task == GOLDFISH]
+    none = table.loc["none"]
+    assert (none["paper"], none["seeds"], none["own runs"]) == (0.855, 3, 2)
+    assert none["test"] == pytest.approx(0.82) and none["own test"] == pytest.approx(0.55)
+    assert none["best validation"] == pytest.approx(0.7)
+    assert table.loc["gan", "seeds"] == 0 and math.isnan(table.loc["gan", "test"])
+    text = markdown(table.reset_index())
+    assert "0.820 ± 0.050" in text and "| none " in text and "| – " in text
+    assert "own" not in markdown(paper_table(two_arms(), [], GOLDFISH))
+    assert len(complete(own)) == 2
+
+
+def test_differences_are_paired_by_seed():
+    table = differences(two_arms(), GOLDFISH)
+    assert list(table["arm"]) == ["neural"] and table["seeds"].tolist() == [3]
+    assert table["mean"].tolist() == [pytest.approx(0.03)]  # .03, .04, .02: seed 3 has no partner
+    assert table["p, Holm"].tolist() == table["p"].tolist()
+    with pytest.raises(CourseError, match="arm 'control' is unknown"):
+        differences(two_arms(), GOLDFISH, to="control")
+    matrix = pairwise(two_arms(), GOLDFISH)
+    assert matrix.loc["neural", "none"] == pytest.approx(0.03) == -matrix.loc["none", "neural"]
+
+
+def test_mcnemar_by_seed():
+    table = mcnemar_by_seed(two_arms(), GOLDFISH, "neural", "none")
+    assert table["seed"].tolist() == [0, 1, 2]
+    assert table["only neural"].tolist() == [3, 4, 2] and table["only none"].tolist() == [0, 0, 0]
+    assert table["p"].tolist() == pytest.approx([0.25, 0.125, 0.5])
+
+
+def test_claims_and_verdicts():
+    assert [verdict(0.1, 0.01), verdict(-0.1, 0.01)] == ["holds", "the opposite holds"]
+    assert [verdict(0.1, 0.05), verdict(0.1, math.nan)] == ["cannot be told"] * 2
+    few = claims([made("none", 0, 80), made("neural", 0, 99)])
+    assert few["verdict"].tolist() == ["cannot be told"], "one seed tells nothing"
+    assert few["paper says"].tolist() == [pytest.approx(0.06)]
+    many = [made("none", seed, 80 + seed % 3) for seed in range(12)]
+    many += [made("control", seed, 85 + seed % 2) for seed in range(12)]
+    (row,) = claims(many).itertuples()
+    assert row.verdict == "the opposite holds", "the control is better here, said to be worse"
+
+
+def test_loading_2000_results_and_all_tables_is_quick(tmp_path, monkeypatch, capsys):
+    folder = runs_folder() / "paper"
+    rows = [(row.task, row.arm) for row in EXPERIMENTS]
+    for number in range(2000):
+        task, arm = rows[number % len(rows)]
+        write_result(made(arm, number // len(rows), 70 + number % 20, task=task), folder)
+    (folder / "foreign.json").write_text('{"no": "result"}')
+    broken = next(folder.glob("*seed-3*"))
+    broken.write_bytes(broken.read_bytes()[:100])
+    start = time.monotonic()
+    assert main(["results"]) == 0
+    seconds = time.monotonic() - start
+    shown = capsys.readouterr()
+    assert f"skipped, no result: {broken}" in shown.err and "foreign.json" in shown.err
+    assert "## Table III" in shown.out and "| own test " in shown.out
+    assert seconds < 20, "5 s on a quiet machine"
+
+
+def test_results_command(capsys):
+    assert main(["results", "--format", "csv"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("task,arm,paper,seeds,best validation,± best validation")
+    assert len(lines) == 1 + len(EXPERIMENTS) + 2 * len(OWN_ARMS)
+    assert main(["results", "--format", "pdf"]) == 2
+    assert "format 'pdf' is unknown" in capsys.readouterr().err
+
+
+# The replication that is part of the course
+
+
+def test_the_replication_is_whole_and_small():
+    results = reference_results()
+    assert sum(path.stat().st_size for path in REFERENCE.iterdir()) < 5_000_000
+    assert len(complete(results)) == len(results) >= len(PAPER)
+    assert {result.settings["source"] for result in results} == {"tiny-imagenet", "mnist"}
+    for task in TASKS:
+        arms = by_seed(results, task, "test")
+        assert {arm for name, arm in PAPER if name == task} <= set(arms)
+        assert "none" in arms
+    for result in results:
+        assert len(result.correct["test_best"]) == (
+            200 if "mnist" in result.settings["task"] else 100
+        )
+        assert result_path(REFERENCE, result.settings, result.key).exists()
+
+
+def test_a_damaged_replication_is_named(tmp_path, monkeypatch):
+    (tmp_path / "x.json").write_text("{")
+    monkeypatch.setattr(comparison, "REFERENCE", tmp_path)
+    with pytest.raises(CourseError, match="x.json is damaged"):
+        reference_results()
+
+
+def test_the_readme_shows_the_replication():
+    readme = (COURSE / "README.md").read_text(encoding="utf-8")
+    results = reference_results()
+    for task in TASKS:
+        assert markdown(paper_table(results, [], task)) in readme, f"`course results`: {task}"
+    verdicts = claims(results)[["claim", "task", "paper says", "mean", "p, Holm", "verdict"]]
+    assert markdown(verdicts) in readme
