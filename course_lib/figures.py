@@ -248,7 +248,8 @@ def arm_curves(results: Sequence[Result], title: str) -> Figure:
     """
     figure, axes = plt.subplots(1, 2, figsize=(9.6, 3.8), sharey=True)
     figure.suptitle(title)
-    arms = list(dict.fromkeys(result.settings["arm"] for result in results))
+    present = {result.settings["arm"] for result in results}
+    arms = [arm for arm in ARM_STYLES if arm in present]
     for place, measure in zip(axes, ("train", "validation"), strict=True):
         for arm in arms:
             curves = [
