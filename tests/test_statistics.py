@@ -84,11 +84,13 @@ def test_paired_difference():
 
 
 def test_paired_difference_of_few_seeds():
-    one = paired_difference([0.9], [0.8])
-    assert one.mean == pytest.approx(0.1) and math.isnan(one.p) and math.isnan(one.low)
-    assert paired_difference([0.9, 0.8], [0.9, 0.8])[:4] == (0, 0, 0, 1)
+    for first, second in (([0.9], [0.8]), ([0.9, 0.8], [0.8, 0.7]), ([0.9, 0.8], [0.9, 0.6])):
+        few = paired_difference(first, second)
+        assert few.mean == pytest.approx(0.1) and few.seeds == len(first)
+        assert math.isnan(few.p) and math.isnan(few.low) and math.isnan(few.high)
+    assert paired_difference([0.9, 0.8, 0.7], [0.9, 0.8, 0.7])[:4] == (0, 0, 0, 1)
     always = paired_difference([0.9, 0.8, 0.7], [0.8, 0.7, 0.6])
-    assert always.low == always.high == pytest.approx(0.1) and always.p == 0
+    assert always.low == always.high == pytest.approx(0.1) and math.isnan(always.p)
 
 
 def test_holm():
