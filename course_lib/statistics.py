@@ -78,9 +78,9 @@ def paired_difference(first: Sequence[float], second: Sequence[float]) -> Differ
     times, always the same ones). With few seeds it is too narrow: for normal differences its 95 %
     are 84 % with 5 seeds and 90 % with 10 (2,000 simulated studies each). p is that of Student's
     paired t test, which allows for few seeds.
-    With fewer than three seeds, low, high and p are nan: two seeds agree by luck too often, the more
-    so as accuracies come in steps of an image. If all differences are equal, p is nan too (there is
-    no spread to judge by), or 1 if they are all 0.
+    With fewer than three seeds, low, high and p are nan: two seeds agree by luck too often, as
+    accuracies come in steps of an image. If all differences are equal, p is nan too (there is no
+    spread to judge by), or 1 if they are all 0.
     Raises CourseError for no seed or unequal numbers of them.
     """
     one, other = np.asarray(first, dtype=float), np.asarray(second, dtype=float)
