@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN = .venv/bin
 
-.PHONY: course test lab store install
+.PHONY: course test lab data check paper store install
 
 course: install
 	$(BIN)/python -m course_lib run --preset quick
@@ -18,6 +18,17 @@ test: install
 
 lab: install
 	$(BIN)/python -m jupyterlab --ip=127.0.0.1 notebooks
+
+# The paper's images, from their servers.
+data: install
+	$(BIN)/python -m course_lib data
+
+check: install
+	$(BIN)/python -m course_lib check
+
+# The paper's 17 experiments and our own arms, at the paper's size: an hour or more.
+paper: install
+	$(BIN)/python -m course_lib study --preset paper
 
 # For authors: run the notebooks on the bundled data and store their outputs in them.
 store: install

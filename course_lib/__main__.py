@@ -107,14 +107,37 @@ def results(preset: str, form: str) -> None:
 
 
 @course.command()
-@click.option("--styles", is_flag=True, help="CycleGAN's six published generators, 273 MB.")
-def data(styles: bool) -> None:
-    """Fetch what the course does not bundle."""
-    from course_lib.weights import fetch_styles
+@click.option("--classes", metavar="WNIDS", help="Comma between; the course's three if left out.")
+@click.option("--from", "given", metavar="FILE", help="Official zip, or its folder, on this disk.")
+@click.option("--mirror", metavar="URL", help="Of an official zip, instead of the known servers.")
+@click.option("--styles", is_flag=True, help="Instead, the six published generators, 273 MB.")
+def data(classes, given, mirror, styles) -> None:
+    """Fetch what the course does not bundle: the paper's images."""
+    from course_lib.sources.fetch import MIRRORS, fetch_tiny_imagenet
+    from course_lib.tasks import WNIDS
 
-    if not styles:
-        raise CourseError("data: say what to fetch, as in --styles")
-    print(f"The published generators are in {fetch_styles()}")
+    if styles:
+        from course_lib.weights import fetch_styles
+
+        print(f"The published generators are in {fetch_styles()}")
+        return
+    wnids = list(WNIDS.values()) if classes is None else classes.split(",")
+    mirrors = MIRRORS if mirror is None else [mirror]
+    place = fetch_tiny_imagenet(wnids, Path(given) if given else None, mirrors)
+    print(f"Tiny ImageNet: {', '.join(wnids)} are in {place}, complete and checked")
+
+
+@course.command()
+def check() -> None:
+    """Check the machine, the course's files and the data; say what to type where it is wrong."""
+    from course_lib.checks import run_checks
+
+    wrong = 0
+    for finding in run_checks():
+        print(finding, flush=True)
+        wrong += not finding.good
+    if wrong:
+        raise click.exceptions.Exit(1)
 
 
 @course.group()
@@ -167,6 +190,8 @@ def main(arguments: list[str] | None = None) -> int:
     except (CourseError, click.ClickException) as error:
         message = error.format_message() if isinstance(error, click.ClickException) else str(error)
         print("course: " + " ".join(message.split()), file=sys.stderr)
+        for line in getattr(error, "advice", ()):
+            print(line, file=sys.stderr)
         return 2
     except NotebookFailed as error:
         print(error, file=sys.stderr)

@@ -9,8 +9,13 @@ from difflib import get_close_matches
 class CourseError(ValueError):
     """Bad input from a reader: one line that names the value and what is allowed.
 
-    The command line prints it without a traceback and ends with exit code 2.
+    The command line prints it without a traceback and ends with exit code 2. advice: further lines
+    for it to print, where there is something to do that does not fit in one.
     """
+
+    def __init__(self, message: str, advice: Iterable[str] = ()) -> None:
+        super().__init__(message)
+        self.advice = tuple(advice)
 
 
 def choose(name: str, value: object, allowed: Iterable[str]) -> str:

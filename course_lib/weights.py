@@ -6,22 +6,20 @@ Nothing here unpickles code: bundled files are safetensors, published ones are r
 from __future__ import annotations
 
 import hashlib
-import time
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import requests
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from course_lib.download import DownloadFailed, fetch_file
 from course_lib.errors import CourseError, choose
 from course_lib.folders import BUNDLED, data_folder, make_folder, write_whole
 from course_lib.models.cyclegan import Generator
-from course_lib.progress import progress_bar
 
 # Style → its name among the published files.
 STYLES = {
@@ -35,9 +33,6 @@ STYLES = {
 ADDRESS = "http://efrosgans.eecs.berkeley.edu/cyclegan/pretrained_models"
 # Files from before PyTorch 0.4 carry statistics that instance normalisation does not use.
 OLD_SUFFIXES = (".running_mean", ".running_var", ".num_batches_tracked")
-ATTEMPTS = 3
-PAUSE = 2.0  # seconds before the second attempt, twice as long before the third
-TIMEOUT = 30.0  # seconds without a byte
 
 
 @dataclass(frozen=True)
@@ -167,56 +162,17 @@ def fetch_styles(address: str = ADDRESS) -> Path:
         url = f"{address}/{path.name}"
 
         def fetch(part: Path, url: str = url) -> None:
-            _download(url, part)
+            fetch_file(url, part)
             try:
                 read_generator(part, kind.width, kind.blocks)
             except CourseError as error:
-                raise _Failed("what the server sends is no published generator") from error
+                raise DownloadFailed("what the server sends is no published generator") from error
 
         try:
             write_whole(path, fetch)
-        except _Failed as error:
+        except DownloadFailed as error:
             raise CourseError(
                 f"{url} cannot be fetched ({error}); by hand: get {', '.join(STYLES.values())} "
                 f"(each .pth) from CycleGAN's project page and put them into {folder}"
             ) from error
     return folder
-
-
-class _Failed(Exception):
-    """Why a download did not succeed, in a few words; `final` if another attempt is pointless."""
-
-    def __init__(self, reason: str, final: bool = False) -> None:
-        super().__init__(reason)
-        self.final = final
-
-
-def _download(url: str, path: Path) -> None:
-    """Fetch a file with a few attempts; _Failed with the last reason."""
-    for attempt in range(1, ATTEMPTS + 1):
-        try:
-            _attempt(url, path)
-            return
-        except _Failed as error:
-            if error.final or attempt == ATTEMPTS:
-                raise
-            time.sleep(PAUSE * attempt)
-
-
-def _attempt(url: str, path: Path) -> None:
-    try:
-        with requests.get(url, stream=True, timeout=TIMEOUT) as answer, path.open("wb") as file:
-            if answer.status_code != 200:
-                reason = f"the server answers {answer.status_code} {answer.reason}"
-                raise _Failed(reason, final=400 <= answer.status_code < 500)
-            if "html" in answer.headers.get("Content-Type", ""):
-                raise _Failed("the server sends a web page instead of the file", final=True)
-            announced = int(answer.headers.get("Content-Length", 0))
-            with progress_bar(announced or 1, url.rpartition("/")[2]) as bar:
-                for block in answer.iter_content(2**16):
-                    file.write(block)
-                    bar.update(len(block))
-            if not file.tell() or (announced and file.tell() != announced):
-                raise _Failed(f"{file.tell()} bytes came, {announced} were announced")
-    except requests.RequestException as error:
-        raise _Failed(type(error).__name__) from error

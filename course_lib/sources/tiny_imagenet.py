@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import io
+import struct
 import zipfile
 import zlib
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
+from typing import BinaryIO
 
 import joblib
 import numpy as np
@@ -21,6 +23,7 @@ from course_lib.sources import Examples
 
 NAME = "tiny-imagenet-200"
 SIDE = 64
+LARGEST = 2**21  # bytes of a file, unpacked: many times what the official ones have
 FEWEST = 10  # training images a class: fewer cannot be split 80:20 with anything to measure
 
 
@@ -30,6 +33,11 @@ def find_tiny_imagenet() -> Path | None:
         if path.exists():
             return path
     return None
+
+
+def open_official(root: Path) -> OfficialFolder | OfficialZip:
+    """The data set at `root`, a folder or a zip. CourseError if it is neither."""
+    return OfficialFolder(root) if root.is_dir() else OfficialZip(root)
 
 
 def load_tiny_imagenet(root: Path, wnids: Sequence[str]) -> tuple[Examples, Examples]:
@@ -45,12 +53,12 @@ def load_tiny_imagenet(root: Path, wnids: Sequence[str]) -> tuple[Examples, Exam
     Raises CourseError, naming the file, for a wnid that is absent or has fewer than 10 images, a
     file that is no zip or is cut off, and an image that cannot be decoded or is not 64×64.
     """
-    with closing(_Folder(root) if root.is_dir() else _Zip(root)) as files:
+    with closing(open_official(root)) as files:
         return _load(files, wnids)
 
 
-def _load(files: _Folder | _Zip, wnids: Sequence[str]) -> tuple[Examples, Examples]:
-    members = {"train": _training_members(files, wnids), "val": _validation_members(files, wnids)}
+def _load(files: OfficialFolder | OfficialZip, wnids: Sequence[str]) -> tuple[Examples, Examples]:
+    members = {"train": training_members(files, wnids), "val": validation_members(files, wnids)}
     for label, wnid in enumerate(wnids):
         _check_count(files, wnid, len(members["train"][label]), len(members["val"][label]))
     stamps = [
@@ -76,7 +84,7 @@ def _load(files: _Folder | _Zip, wnids: Sequence[str]) -> tuple[Examples, Exampl
     return examples("train"), examples("val")
 
 
-class _Folder:
+class OfficialFolder:
     """The data set as an unpacked folder."""
 
     def __init__(self, root: Path) -> None:
@@ -102,14 +110,24 @@ class _Folder:
             raise CourseError(f"{self.root / name} cannot be read: {error.strerror}") from error
 
 
-class _Zip:
-    """The data set as the official zip file, never unpacked."""
+class OfficialZip:
+    """The data set as the official zip file, never unpacked.
 
-    def __init__(self, root: Path) -> None:
+    root: what it is called in errors, and where it is, unless it is open as `file`.
+    """
+
+    def __init__(self, root: Path | str, file: BinaryIO | None = None) -> None:
         self.root = root
         try:
-            self.file = zipfile.ZipFile(root)
-        except (zipfile.BadZipFile, OSError) as error:
+            self.file = zipfile.ZipFile(file or root)
+        # What damaged bytes make zipfile raise.
+        except (
+            zipfile.BadZipFile,
+            OSError,
+            ValueError,
+            NotImplementedError,
+            struct.error,
+        ) as error:
             raise CourseError(f"{root} is no complete zip file ({error}): get it again") from error
         self.all_names = [
             name.removeprefix(f"{NAME}/") for name in self.file.namelist() if name[-1] != "/"
@@ -121,15 +139,19 @@ class _Zip:
     def wnids(self) -> set[str]:
         return {name.split("/")[1] for name in self.names("train")}
 
+    def info(self, name: str) -> zipfile.ZipInfo:
+        return self.file.getinfo(f"{NAME}/{name}")
+
     def stamp(self, name: str) -> tuple[int, int]:
-        info = self.file.getinfo(f"{NAME}/{name}")
-        return info.file_size, info.CRC
+        return self.info(name).file_size, self.info(name).CRC
 
     def close(self) -> None:
         self.file.close()
 
     def read(self, name: str) -> bytes:
         try:
+            if self.info(name).file_size > LARGEST:
+                raise zipfile.BadZipFile(f"it unpacks to {self.info(name).file_size:,} bytes")
             return self.file.read(f"{NAME}/{name}")
         # A damaged member shows as any of these: bad sum, bad deflate stream, odd method, no entry.
         except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, KeyError,
@@ -137,14 +159,18 @@ class _Zip:
             raise CourseError(f"{self.root} holds {name} damaged or not at all: {error}") from error
 
 
-def _training_members(files: _Folder | _Zip, wnids: Sequence[str]) -> list[list[str]]:
+def training_members(files: OfficialFolder | OfficialZip, wnids: Sequence[str]) -> list[list[str]]:
+    """Names of the training images, a list for each class."""
     return [
         sorted(name for name in files.names(f"train/{wnid}/images") if name.endswith(".JPEG"))
         for wnid in wnids
     ]
 
 
-def _validation_members(files: _Folder | _Zip, wnids: Sequence[str]) -> list[list[str]]:
+def validation_members(
+    files: OfficialFolder | OfficialZip, wnids: Sequence[str]
+) -> list[list[str]]:
+    """Names of the official validation images, a list for each class."""
     of_wnid: dict[str, list[str]] = {wnid: [] for wnid in wnids}
     present = set(files.names("val/images"))
     # Lines: file name, wnid and four numbers of a bounding box, parted by tabs.
@@ -158,7 +184,9 @@ def _validation_members(files: _Folder | _Zip, wnids: Sequence[str]) -> list[lis
     return [sorted(of_wnid[wnid]) for wnid in wnids]
 
 
-def _check_count(files: _Folder | _Zip, wnid: str, training: int, validation: int) -> None:
+def _check_count(
+    files: OfficialFolder | OfficialZip, wnid: str, training: int, validation: int
+) -> None:
     if not training:
         known = sorted(files.wnids())
         shown = ", ".join(known[:5]) + (f" and {len(known) - 5} more" if len(known) > 5 else "")
@@ -172,7 +200,7 @@ def _check_count(files: _Folder | _Zip, wnid: str, training: int, validation: in
         )
 
 
-def _decode(files: _Folder | _Zip, members: list[str]) -> np.ndarray:
+def _decode(files: OfficialFolder | OfficialZip, members: list[str]) -> np.ndarray:
     """All images of one class in one part, (N, 3, 64, 64) uint8, decoded in parallel threads."""
     encoded = [files.read(name) for name in members]
     pixels = joblib.Parallel(n_jobs=-1, prefer="threads")(
