@@ -11,7 +11,8 @@ course: install
 test: install
 	$(BIN)/python -m ruff check .
 	$(BIN)/python -m ruff format --check .
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m slow
 	COURSE_DATA="$(CURDIR)/tests/no-data" COURSE_RUNS="$(CURDIR)/runs/nbval" $(BIN)/python -m pytest -p nbval \
 		--nbval --nbval-current-env --nbval-cell-timeout=300 \
 		--nbval-sanitize-with tests/nbval.cfg notebooks

@@ -63,6 +63,7 @@ def wait_for(condition, seconds=60):
         time.sleep(0.05)
 
 
+@pytest.mark.slow
 def test_a_cluster_that_loses_a_worker_gives_every_result_once(cluster):
     address, workers = cluster
     folder = runs_folder() / "cluster"

@@ -127,6 +127,7 @@ print(*counts)
 """
 
 
+@pytest.mark.slow
 def test_twenty_kills_lose_nothing(tmp_path):
     """kill -9 at random moments, each time called again: the results of a study in peace."""
     folder = tmp_path / "killed"
