@@ -107,6 +107,19 @@ def results(preset: str, form: str) -> None:
 
 
 @course.command()
+@click.argument("folder")
+@click.option("--solutions", is_flag=True, help="Keep the solutions: for instructors.")
+def start(folder: str, solutions: bool) -> None:
+    """Copy the notebooks into FOLDER to work in, never over what was changed there."""
+    from course_lib import student
+
+    for name, path in student.start(Path(folder), solutions).items():
+        if path.name != name:
+            print(f"{name} in {folder} is yours and stays; the course's new version: {path.name}")
+    print(f"Notebooks: {folder}")
+
+
+@course.command()
 @click.option("--styles", is_flag=True, help="CycleGAN's six published generators, 273 MB.")
 def data(styles: bool) -> None:
     """Fetch what the course does not bundle."""
