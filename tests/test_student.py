@@ -230,6 +230,7 @@ def test_every_copy_runs_and_only_checks_stop(tmp_path, monkeypatch):
     """One after the other in one kernel, which then draws the pictures once."""
     monkeypatch.setattr(OutputWidget, "send", lambda *args, **kwargs: None)  # nbclient issue 312
     monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "1")  # no worker processes
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # two threads are slower on a busy machine
     cells = []
     for path in start(tmp_path / "mine").values():
         cells.append(new_code_cell("%reset -f"))
