@@ -18,7 +18,8 @@ test: install
 		--nbval-sanitize-with tests/nbval.cfg notebooks
 
 lab: install
-	$(BIN)/python -m jupyterlab --ip=127.0.0.1 notebooks
+	$(BIN)/python -m course_lib start work
+	$(BIN)/python -m jupyterlab --ip=127.0.0.1 --ServerApp.root_dir=. work/00_start.ipynb
 
 # The paper's images, from their servers.
 data: install

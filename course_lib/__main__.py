@@ -107,6 +107,19 @@ def results(preset: str, form: str) -> None:
 
 
 @course.command()
+@click.argument("folder")
+@click.option("--solutions", is_flag=True, help="Keep the solutions: for instructors.")
+def start(folder: str, solutions: bool) -> None:
+    """Copy the notebooks into FOLDER to work in, never over what was changed there."""
+    from course_lib import student
+
+    for name, path in student.start(Path(folder), solutions).items():
+        if path.name != name:
+            print(f"{name} in {folder} is yours and stays; the course's new version: {path.name}")
+    print(f"Notebooks: {folder}")
+
+
+@course.command()
 @click.option("--classes", metavar="WNIDS", help="Comma between; the course's three if left out.")
 @click.option("--from", "given", metavar="FILE", help="Official zip, or its folder, on this disk.")
 @click.option("--mirror", metavar="URL", help="Of an official zip, instead of the known servers.")
