@@ -61,7 +61,7 @@ def export_html(
 
 def write_index(page: Path, pages: Sequence[Page], preset: str, results: str = "") -> None:
     """Write the index of `pages`, with `results` (an HTML table) if it is given."""
-    _write(page, COURSE_TITLE, pages=pages, preset=preset, results=results)
+    _write(page, COURSE_TITLE, pages=pages, preset=preset, results=_whole_names(results))
 
 
 def write_pages(
@@ -102,11 +102,19 @@ def _readable(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
             data = output.get("data", {})
             if any("widget-view" in kind or "javascript" in kind for kind in data):
                 output.data = {"text/html": f"<p class='note'>{INTERACTIVE}</p>"}
+            elif "text/html" in data:
+                data["text/html"] = _whole_names(data["text/html"])
             images = [kind for kind in data if kind.startswith("image/")]
             alt = [output.metadata.get(kind, {}).get("alt") for kind in images]
             if images and not any([*alt, output.metadata.get("alt"), cell.metadata.get("alt")]):
                 output.metadata["alt"] = f"Figure: {heading}"
     return notebook
+
+
+def _whole_names(markup: str) -> str:
+    """HTML whose table cells do not break a name such as dogs-vs-cats at its hyphens."""
+    name = r"(?<=>)([^\s<>]+-[^\s<>]+)(?=</t[dh]>)"
+    return re.sub(name, r'<span class="name">\1</span>', markup)
 
 
 class _Renderer(IPythonRenderer):

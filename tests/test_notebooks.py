@@ -113,6 +113,7 @@ def course(tmp_path_factory):
         INTERACT,
         "from IPython.display import Javascript; display(Javascript('1'))",
         "'<b>bold</b>'",
+        "from IPython.display import HTML; HTML('<table><td>dogs-vs-cats</td></table>')",
         parameters="preset: str = 'quick'\nrate: float = 0.1  # of learning",
     )
     write(
@@ -137,7 +138,7 @@ def run(course, tmp_path_factory):
     values = parse_parameters(["rate=2", "seeds=[3, 4]"], notebooks.list_notebooks(course))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("JUPYTER_PATH", str(foreign.parent.parent))
-        table = "<table><tr><td>0.705</td></tr></table>"
+        table = "<table><tr><td>dogs-vs-cats</td><td>0.705</td></tr></table>"
         index = run_notebooks("paper", values, course, out=out, results=lambda: table)
     assert index == out / "html" / "index.html"
     return out
@@ -194,6 +195,21 @@ def test_page_has_a_note_in_the_place_of_a_widget_or_script(run):
 
 def test_page_escapes_plain_output(run):
     assert "'&lt;b&gt;bold&lt;/b&gt;'" in (run / "html" / "00_first.html").read_text()
+
+
+def test_page_escapes_parameters_from_a_stranger(tmp_path):
+    attack = "<script>alert(1)</script><img src=x onerror=alert(1)>"
+    write(tmp_path / "00_a.ipynb", "# A", "print(name)", "name", parameters="name: str = 'x'")
+    index = run_notebooks("quick", {"name": attack}, tmp_path, out=tmp_path / "out")
+    text = (index.parent / "00_a.html").read_text()
+    assert "<script" not in text and "<img" not in text
+    assert text.count("&lt;script&gt;alert(1)&lt;/script&gt;&lt;img") == 3  # set, printed, shown
+
+
+def test_pages_keep_names_in_tables_whole(run):
+    for page in ("00_first.html", "index.html"):
+        text = (run / "html" / page).read_text()
+        assert '<td><span class="name">dogs-vs-cats</span></td>' in text
 
 
 def test_pages_link_to_each_other(run):

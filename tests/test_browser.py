@@ -1,0 +1,283 @@
+"""What a reader sees, in a real browser: a notebook in JupyterLab, and the pages that `run` writes.
+
+Screenshots are left in `runs/screenshots/`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import nbformat
+import pytest
+import requests
+
+from course_lib.comparison import reference_results
+from course_lib.experiments import PAPER
+from course_lib.folders import COURSE, NOTEBOOKS
+from course_lib.notebooks import list_notebooks
+from course_lib.pages import write_pages
+from course_lib.results import html_table, results_table
+
+playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
+CHROMIUM = shutil.which("chromium")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
+
+SCREENSHOTS = COURSE / "runs" / "screenshots"
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+WIDE, NARROW = {"width": 1280, "height": 900}, {"width": 420, "height": 900}
+PAGES = [*(path.stem for path in list_notebooks()), "index"]
+
+# Runs in the kernel before the notebook: what takes a minute takes seconds.
+SMALL_RUNS = """
+from course_lib import experiments
+experiments.PRESETS["quick"] = experiments.Preset(epochs=1, images_per_class=20)
+"""
+SETTINGS = {
+    "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
+    "notebook-extension/tracker": {"windowingMode": "none"},  # cells out of sight are there too
+}
+
+# Texts whose contrast with the ground behind them (WCAG 2) is below 4.5.
+FAINT_TEXTS = """() => {
+  const numbers = (colour) => colour.match(/[\\d.]+/g).map(Number);
+  const luminance = (colour) => {
+    const [r, g, b] = numbers(colour).map((value) => {
+      value /= 255;
+      return value <= 0.04045 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4;
+    });
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const ground = (element) => {
+    const colour = getComputedStyle(element).backgroundColor;
+    return numbers(colour)[3] === 0 ? ground(element.parentElement) : colour;
+  };
+  const faint = [];
+  for (const element of document.body.querySelectorAll("*")) {
+    const text = [...element.childNodes].filter((node) => node.nodeType === Node.TEXT_NODE)
+      .map((node) => node.data.trim()).join(" ").trim();
+    if (!text || getComputedStyle(element).opacity === "0") continue;
+    const [dark, light] = [getComputedStyle(element).color, ground(element)]
+      .map(luminance).sort((a, b) => a - b);
+    const contrast = (light + 0.05) / (dark + 0.05);
+    if (contrast < 4.5) faint.push(`${contrast.toFixed(1)}: ${text.slice(0, 40)}`);
+  }
+  return faint;
+}"""
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+def screenshot(page, name: str) -> None:
+    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=SCREENSHOTS / f"{name}.png", full_page=True)
+
+
+def until(condition, seconds: float = 120):
+    """Wait for `condition` to give something, and return that."""
+    deadline = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    return found
+
+
+def copy_for_a_student(folder: Path) -> Path:
+    """Notebook 02 without its outputs, in a folder of its own."""
+    notebook = nbformat.read(NOTEBOOKS / "02_traditional.ipynb", as_version=4)
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs, cell.execution_count = [], None
+    folder.mkdir()
+    nbformat.write(notebook, folder / "02_traditional.ipynb")
+    return folder / "02_traditional.ipynb"
+
+
+class Lab:
+    """A JupyterLab with the options of `make lab`, on a copy of notebook 02."""
+
+    def __init__(self, folder: Path) -> None:
+        self.notebook = copy_for_a_student(folder / "notebooks")
+        self.token = secrets.token_hex()
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+        for name, values in SETTINGS.items():
+            place = folder / "config/lab/user-settings/@jupyterlab" / f"{name}.jupyterlab-settings"
+            place.parent.mkdir(parents=True)
+            place.write_text(json.dumps(values))
+        startup = folder / "ipython/profile_default/startup/small.py"
+        startup.parent.mkdir(parents=True)
+        startup.write_text(SMALL_RUNS)
+        makefile = (COURSE / "Makefile").read_text(encoding="utf-8")
+        options = re.findall(r"--\S+", re.search(r"-m jupyterlab (.+)", makefile)[1])
+        self.server = subprocess.Popen(
+            [sys.executable, "-m", "jupyterlab", *options, "--no-browser", "--allow-root",
+             f"--port={self.port}", "--ServerApp.port_retries=0", self.notebook.parent],
+            env={
+                **os.environ,
+                "COURSE_DATA": str(folder / "data"),
+                "COURSE_RUNS": str(folder / "runs"),
+                "LOKY_MAX_CPU_COUNT": "1",  # runs so small that a process of their own costs more
+                "JUPYTER_TOKEN": self.token,
+                "JUPYTER_CONFIG_DIR": str(folder / "config"),
+                "JUPYTER_DATA_DIR": str(folder / "share"),
+                "IPYTHONDIR": str(folder / "ipython"),
+            },
+            stderr=(folder / "log").open("w"),
+        )  # fmt: skip
+
+    def get(self, path: str, **headers: str) -> requests.Response:
+        return requests.get(f"{self.url}/{path}", headers=headers, timeout=10)
+
+    def answers(self) -> bool:
+        assert self.server.poll() is None, "JupyterLab has ended"
+        try:
+            return self.get("api").ok
+        except requests.ConnectionError:
+            return False
+
+    def kernel_is_ready(self) -> bool:
+        """Before that, "Run All" would ask which kernel to take."""
+        sessions = self.get("api/sessions", Authorization=f"token {self.token}").json()
+        states = [
+            (one["kernel"]["execution_state"], one["kernel"]["connections"]) for one in sessions
+        ]
+        return states == [("idle", 1)]
+
+    def stop(self) -> None:
+        self.server.terminate()  # it ends its kernels first
+        try:
+            self.server.wait(20)
+        except subprocess.TimeoutExpired:
+            self.server.kill()
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory):
+    lab = Lab(tmp_path_factory.mktemp("lab"))
+    try:
+        until(lab.answers)
+        yield lab
+    finally:
+        lab.stop()
+
+
+def test_jupyterlab_refuses_whoever_has_no_token(lab):
+    assert lab.get("api/contents").status_code == 403
+    assert lab.get("api/contents", Authorization="token guessed").status_code == 403
+    assert lab.get("api/contents", Authorization=f"token {lab.token}").status_code == 200
+
+
+def test_jupyterlab_listens_on_this_machine_only(lab):
+    with socket.socket() as other, pytest.raises(ConnectionRefusedError):
+        other.connect(("127.0.0.2", lab.port))  # as a server that listens everywhere accepts
+
+
+def test_a_student_runs_a_notebook_and_moves_a_slider(lab, browser):
+    page = browser.new_page(viewport=WIDE)
+    page.goto(f"{lab.url}/lab/tree/{lab.notebook.name}?token={lab.token}")
+    until(lab.kernel_is_ready)
+    page.get_by_role("menuitem", name="Run", exact=True).click()
+    page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+    last = page.locator(".jp-CodeCell .jp-InputPrompt").last
+    playwright.expect(last).to_have_text(re.compile(r"\[\d+\]:"), timeout=300_000)
+
+    slider = page.locator(".widget-slider .noUi-handle").first
+    slider.scroll_into_view_if_needed()
+    picture = page.locator("img.widget-image")
+    before = picture.screenshot()
+    screenshot(page, "lab-before")
+    slider.press("ArrowRight")
+    until(lambda: picture.screenshot() != before)
+    playwright.expect(page.locator(".widget-slider .widget-readout").first).to_have_text("1")
+    screenshot(page, "lab-after")
+
+    page.keyboard.press("Control+s")
+    stored = nbformat.read(NOTEBOOKS / lab.notebook.name, as_version=4)
+    saved = until(lambda: saved_notebook(lab.notebook))
+    assert [figures(cell) for cell in saved.cells] == [figures(cell) for cell in stored.cells]
+    page.close()
+
+
+def saved_notebook(path: Path) -> nbformat.NotebookNode | None:
+    """The notebook, once it is saved with the outputs of all cells, none of them an error."""
+    try:
+        notebook = nbformat.read(path, as_version=4)
+    except nbformat.reader.NotJSONError:  # half of it is written
+        return None
+    cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert not [out for cell in cells for out in cell.outputs if out.output_type == "error"]
+    return notebook if all(cell.execution_count for cell in cells) else None
+
+
+def figures(cell: nbformat.NotebookNode) -> int:
+    return sum("image/png" in output.get("data", {}) for output in cell.get("outputs", []))
+
+
+@pytest.fixture(scope="module")
+def html(tmp_path_factory):
+    """The pages of the stored notebooks, as `run` writes them of executed ones."""
+    table = html_table(results_table(reference_results(), PAPER))
+    folder = tmp_path_factory.mktemp("html")
+    return write_pages(list_notebooks(), NOTEBOOKS, folder, "quick", table).parent
+
+
+@pytest.fixture(scope="module", params=PAGES)
+def page(request, html, browser):
+    page = browser.new_page(viewport=WIDE)
+    page.goto((html / f"{request.param}.html").as_uri())
+    yield page
+    page.close()
+
+
+def test_pages_are_small(html):
+    assert all(path.stat().st_size < 3_000_000 for path in html.iterdir())
+
+
+def test_every_picture_is_whole_and_described(page):
+    pictures = page.locator("img").evaluate_all("all => all.map((i) => [i.naturalWidth, i.alt])")
+    assert len(pictures) >= 1 or page.url.endswith("index.html")
+    for width, text in pictures:
+        assert width > 0, text
+        assert len(text.split()) > 1 and not re.search(r"\.\w{3,4}$", text), text
+
+
+@pytest.mark.parametrize("window", [WIDE, NARROW], ids=["wide", "narrow"])
+def test_nothing_is_wider_than_the_window(page, window):
+    page.set_viewport_size(window)
+    width = page.evaluate("document.scrollingElement.scrollWidth")
+    assert width <= window["width"]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_text_stands_out(page, scheme):
+    page.emulate_media(color_scheme=scheme)
+    window = WIDE if scheme == "light" else NARROW
+    page.set_viewport_size(window)
+    screenshot(page, f"{Path(page.url).stem}-{scheme}-{window['width']}")
+    assert page.evaluate("matchMedia('(prefers-color-scheme: dark)').matches") == (scheme == "dark")
+    assert page.evaluate(FAINT_TEXTS) == []
