@@ -51,6 +51,7 @@ def run(preset: str, assignments: tuple[str, ...], timeout: int) -> None:
 
 @course.command()
 @click.option("--tasks", default="all", show_default=True, help="Task names, comma between.")
+@click.option("--task-folder", metavar="FOLDER", help="Own pictures instead: a sub-folder a class.")
 @click.option("--arms", default="all", show_default=True, help="Arm names, comma between.")
 @click.option("--seeds", default="0", show_default=True, help="As in 0-4 or 0,3,7.")
 @click.option("--preset", default="paper", show_default=True, help="Size of the runs.")
@@ -61,15 +62,22 @@ def run(preset: str, assignments: tuple[str, ...], timeout: int) -> None:
 @click.option("--epochs", type=int, help="Instead of the preset's.")
 @click.option("--batch-size", type=int, help="Instead of 64.")
 def study(
-    tasks, arms, seeds, preset, source, workers, scheduler, device, epochs, batch_size
+    tasks, task_folder, arms, seeds, preset, source, workers, scheduler, device, epochs, batch_size
 ) -> None:
     """Run many experiments side by side; finished ones are not done again."""
     from course_lib import experiments
     from course_lib.results import results_table, show_table
+    from course_lib.tasks import FOLDER
 
+    if task_folder is not None and tasks != "all":
+        raise CourseError(f"--task-folder {task_folder!r} stands instead of --tasks: give one")
+    if task_folder is not None:
+        names = [f"{FOLDER}{task_folder}"]
+    else:
+        names = experiments.TASKS if tasks == "all" else tasks.split(",")
     changes = {"source": source, "device": device, "epochs": epochs, "batch_size": batch_size}
     results = experiments.study(
-        tasks=experiments.TASKS if tasks == "all" else tasks.split(","),
+        tasks=names,
         arms=experiments.ARMS if arms == "all" else arms.split(","),
         seeds=_seeds(seeds),
         preset=preset,

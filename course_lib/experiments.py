@@ -334,6 +334,7 @@ def _record(settings: Settings, task: Task) -> dict:
     """Settings as they are stored and compared: with what "auto" stood for, and the images."""
     record = {
         **asdict(settings),
+        "task": task.name,
         "source": task.source,
         "device": find_device(settings.device).type,
         "data": task.digest[:16],

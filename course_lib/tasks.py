@@ -6,6 +6,7 @@ import hashlib
 import re
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -13,6 +14,7 @@ from torch import Tensor
 from course_lib.errors import CourseError, choose, whole_number
 from course_lib.randomness import stream
 from course_lib.sources import Examples
+from course_lib.sources.folder import class_folders, load_folder
 from course_lib.sources.mnist import load_zeros_and_eights
 from course_lib.sources.standin import draw_scenes
 from course_lib.sources.tiny_imagenet import find_tiny_imagenet, load_tiny_imagenet
@@ -20,7 +22,8 @@ from course_lib.sources.tiny_imagenet import find_tiny_imagenet, load_tiny_image
 WNIDS = {"dogs": "n02099601", "cats": "n02123394", "goldfish": "n01443537"}
 SCENES = {"dogs": "dog", "cats": "cat", "goldfish": "goldfish"}
 TASKS = ("dogs-vs-goldfish", "dogs-vs-cats", "mnist-0-vs-8")
-SOURCES = ("tiny-imagenet", "mnist", "stand-in")
+FOLDER = "folder:"  # begins the name of a task of one's own, before the folder's path
+SOURCES = ("tiny-imagenet", "mnist", "stand-in", "folder")
 STAND_IN_COUNTS = (500, 50)  # scenes a class for training and validation, and held out: the paper's
 TRAINING_SHARE = 0.8  # "divided by a 80:20 split between training and validation" (§4)
 
@@ -55,6 +58,7 @@ class Task:
             "tiny-imagenet": "the paper's images (Tiny ImageNet)",
             "mnist": "real MNIST digits",
             "stand-in": "drawn stand-ins (the paper's images are not on this disk)",
+            "folder": "pictures of your own",
         }[self.source]
         return f"{self.name}: {sizes} images, {kind}"
 
@@ -96,19 +100,24 @@ def load_task(
 ) -> Task:
     """Load a task, split into training, validation and test images.
 
-    name: `dogs-vs-goldfish`, `dogs-vs-cats`, `mnist-0-vs-8`, or any two Tiny ImageNet classes as
-    `n02099601-vs-n02123394`. source: "tiny-imagenet", "mnist" or "stand-in"; "auto" takes the
-    paper's images if they are on disk, else the stand-in. Nothing is downloaded.
+    name: `dogs-vs-goldfish`, `dogs-vs-cats`, `mnist-0-vs-8`, any two Tiny ImageNet classes as
+    `n02099601-vs-n02123394`, or `folder:PATH` for pictures of your own (see `load_folder`): that
+    task is named after its two classes, without the path, as in `folder-cups-vs-mugs`.
+    source: "tiny-imagenet", "mnist", "stand-in" or "folder"; "auto" takes the paper's images if
+    they are on disk, else the stand-in. Nothing is downloaded.
     seed: decides the split, which is 80:20 and stratified; all arms of one seed share it.
     images_per_class: use so many images of each class instead of all (500; MNIST 1,000). The test
     set is always whole, and apart: Tiny ImageNet's official validation images (50 a class), MNIST
-    digits outside the others.
+    digits outside the others, a fixed fifth of a folder's pictures.
 
     Raises CourseError for an unknown task or source, a source that is not on disk, a wnid
-    without enough images, and an images_per_class that is below 5 or more than there are.
+    or folder without enough images, and an images_per_class that is below 5 or more than there are.
     """
-    classes = _classes(name)
-    pool, test, source = _load_source(name, classes, source)
+    if isinstance(name, str) and name.startswith(FOLDER):
+        name, classes, pool, test, source = _own_pictures(name.removeprefix(FOLDER), source)
+    else:
+        classes = _classes(name)
+        pool, test, source = _load_source(name, classes, source)
     kept = [_shuffled(pool.labels, label, seed) for label in (0, 1)]
     if images_per_class is not None:
         whole_number("images_per_class", images_per_class, at_least=5)
@@ -141,7 +150,7 @@ def _classes(name: str) -> tuple[str, str]:
             raise CourseError(f"task {name!r} names one class twice: choose two different wnids")
         return pair[1], pair[2]
     if name not in TASKS:
-        choose("task", name, [*TASKS, "WNID-vs-WNID"])
+        choose("task", name, [*TASKS, "WNID-vs-WNID", f"{FOLDER}PATH"])
     first, second = name.removeprefix("mnist-").split("-vs-")
     return first, second
 
@@ -165,6 +174,15 @@ def _load_source(
         )
     wnids = [WNIDS.get(kind, kind) for kind in classes]
     return *load_tiny_imagenet(root, wnids), "tiny-imagenet"
+
+
+def _own_pictures(path: str, source: str) -> tuple[str, tuple[str, str], Examples, Examples, str]:
+    """Name, classes, images and source of a folder's task; the name is fit for a file's."""
+    root = Path(path).expanduser()
+    choose(f"source of {FOLDER}{path}", source, ("auto", "folder"))
+    first, second = (folder.name for folder in class_folders(root))
+    short = [re.sub(r"[^\w-]+", "-", kind)[:30] for kind in (first, second)]
+    return f"folder-{short[0]}-vs-{short[1]}", (first, second), *load_folder(root), "folder"
 
 
 @lru_cache(maxsize=2)

@@ -1,11 +1,14 @@
 """The top of the project: what a fresh clone holds and what stays out of it."""
 
 import re
+import shlex
 import subprocess
 import sys
 
 import pytest
+import yaml
 
+from course_lib import __version__
 from course_lib.folders import COURSE
 
 if sys.version_info >= (3, 11):
@@ -63,3 +66,39 @@ def test_every_dependency_has_an_upper_bound():
         *sum(project["optional-dependencies"].values(), []),
     ]:
         assert re.fullmatch(r"[\w-]+>=[\d.]+,<[\d.]+", requirement), requirement
+
+
+def hooks():
+    text = (COURSE / ".pre-commit-config.yaml").read_text(encoding="utf-8")
+    (repository,) = yaml.safe_load(text)["repos"]
+    assert repository["repo"] == "local", "a hook from elsewhere needs the network"
+    return repository["hooks"]
+
+
+@pytest.mark.parametrize("hook", hooks(), ids=lambda hook: hook["id"])
+def test_a_hook_is_a_part_of_make_test_and_runs(hook):
+    assert hook["language"] == "system" and not hook["pass_filenames"]
+    makefile = (COURSE / "Makefile").read_text(encoding="utf-8")
+    command, *paths = re.split(r" (?=tests/)", hook["entry"])
+    assert f"\t$(BIN)/{command}\n" in makefile
+    assert all((COURSE / path).is_file() for path in paths)
+    python, *arguments = shlex.split(hook["entry"])
+    assert python == "python"
+    subprocess.run(
+        [sys.executable, *arguments, "--help"], cwd=COURSE, check=True, capture_output=True
+    )
+
+
+def test_issue_templates_have_their_heads():
+    """GitHub leaves out a template without a name and a description."""
+    templates = list((COURSE / ".github" / "ISSUE_TEMPLATE").iterdir())
+    assert len(templates) == 3
+    for path in templates:
+        _, head, body = path.read_text(encoding="utf-8").split("---\n", 2)
+        assert {"name", "about"} <= yaml.safe_load(head).keys() and body.strip()
+
+
+def test_citation_has_what_the_format_asks_for():
+    citation = yaml.safe_load((COURSE / "CITATION.cff").read_text(encoding="utf-8"))
+    assert {"cff-version", "message", "title", "authors"} <= citation.keys()
+    assert str(citation["version"]) == __version__
