@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import textwrap
 from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
@@ -53,7 +54,7 @@ plt.rcParams.update({
 
 def show_source(thing: object) -> Markdown:
     """The source of a class or function of the course, as a reader should see it."""
-    return Markdown(f"```python\n{inspect.getsource(thing)}```")
+    return Markdown(f"```python\n{textwrap.dedent(inspect.getsource(thing))}```")
 
 
 def draw_image(axes: Axes, image: Tensor, title: str = "") -> None:

@@ -20,6 +20,7 @@ from course_lib.errors import CourseError
 from course_lib.folders import NOTEBOOKS, write_whole
 
 COURSE_TITLE = "Data augmentation, rebuilt and questioned"
+GLOSSARY = "GLOSSARY.md"  # beside the notebooks, a page too
 INTERACTIVE = "Interactive: open this notebook in JupyterLab to try it."
 
 
@@ -67,12 +68,16 @@ def write_index(page: Path, pages: Sequence[Page], preset: str, results: str = "
 def write_pages(
     executed: Sequence[Path], folder: Path, target: Path, preset: str, results: str = ""
 ) -> Path:
-    """Write a page for each executed notebook, and their index; return the path of that."""
+    """Write a page for each executed notebook, the glossary's and their index; return its path."""
     pages = [describe(notebook, folder) for notebook in executed]
     for notebook, page, previous, following in zip(
         executed, pages, [None, *pages[:-1]], [*pages[1:], None], strict=False
     ):
         export_html(notebook, target / page.file, folder, previous, following)
+    if (folder / GLOSSARY).exists():
+        text = (folder / GLOSSARY).read_text(encoding="utf-8")
+        body = f'<div class="text_cell">{_markdown(text)}</div>'
+        _write(target / f"{Path(GLOSSARY).stem}.html", "Glossary", body=body)
     write_index(target / "index.html", pages, preset, results)
     return target / "index.html"
 
@@ -130,11 +135,15 @@ class _Renderer(IPythonRenderer):
         return _formula(rf"\begin{{{name}}}{body}\end{{{name}}}", display=True)
 
     def link(self, text: str, url: str, title: str | None = None) -> str:
-        """Links to notebooks lead to their pages; other files of the course are only named."""
+        """Links to notebooks and glossary lead to their pages; other files are only named."""
         if re.match(r"[a-z]+:|#", url):
             return super().link(text, url, title)
-        page, found = re.subn(r"^([^/]+)\.ipynb(?=#|$)", r"\1.html", url)
+        page, found = re.subn(r"^([^/]+\.ipynb|GLOSSARY\.md)(?=#|$)", _html_name, url)
         return super().link(text, page, title) if found else text
+
+
+def _html_name(file: re.Match) -> str:
+    return f"{Path(file[0]).stem}.html"
 
 
 def _formula(latex: str, display: bool) -> str:

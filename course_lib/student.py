@@ -6,6 +6,7 @@ import copy
 import hashlib
 import json
 import re
+import shutil
 from pathlib import Path
 
 import nbformat
@@ -13,7 +14,7 @@ import nbformat
 from course_lib.errors import CourseError
 from course_lib.folders import NOTEBOOKS, make_folder, write_whole
 from course_lib.notebooks import list_notebooks
-from course_lib.pages import read_notebook
+from course_lib.pages import GLOSSARY, read_notebook
 
 # nbgrader's own markers and stub, so that either tool makes the same student page.
 SOLUTION = re.compile(r"^([ \t]*)### BEGIN SOLUTION\n.*?### END SOLUTION$", re.M | re.S)
@@ -23,7 +24,7 @@ WRITTEN = "course_copy"  # in a copy's metadata: the digest of what was written
 
 
 def start(folder: Path, solutions: bool = False, source: Path = NOTEBOOKS) -> dict[str, Path]:
-    """Copy the notebooks of `source` into `folder`, which is made; return what was written.
+    """Copy notebooks and glossary of `source` into `folder`, which is made; return what was new.
 
     A copy that its owner has changed or run is never written over. If the course's notebook has
     changed since, its new version is written beside, as NAME.2.ipynb; a copy that is as it was
@@ -51,6 +52,8 @@ def start(folder: Path, solutions: bool = False, source: Path = NOTEBOOKS) -> di
         if target is not None:
             write_whole(target, lambda path, notebook=notebook: nbformat.write(notebook, path))
             written[name] = target
+    if (source / GLOSSARY).exists():
+        write_whole(folder / GLOSSARY, lambda path: shutil.copyfile(source / GLOSSARY, path))
     return written
 
 

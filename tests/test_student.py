@@ -226,6 +226,7 @@ def test_links_lead_to_files(tmp_path, place):
     assert bool(found) == (place == "course/work")
 
 
+@pytest.mark.slow
 def test_every_copy_runs_and_only_checks_stop(tmp_path, monkeypatch):
     """One after the other in one kernel, which then draws the pictures once."""
     monkeypatch.setattr(OutputWidget, "send", lambda *args, **kwargs: None)  # nbclient issue 312
