@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 
 from course_lib.errors import CourseError
-from course_lib.folders import data_folder, runs_folder, write_whole
+from course_lib.folders import data_folder, read_arrays, runs_folder, write_whole
 from course_lib.sources import Examples
 
 NAME = "tiny-imagenet-200"
@@ -59,7 +59,7 @@ def _load(files: _Folder | _Zip, wnids: Sequence[str]) -> tuple[Examples, Exampl
     ]
     key = hashlib.sha256(repr((tuple(wnids), members, stamps)).encode()).hexdigest()[:16]
     cache = runs_folder() / "cache" / f"{NAME}-{key}.npz"
-    arrays = _read_cache(cache)
+    arrays = read_arrays(cache)
     if arrays is None:
         arrays = {
             f"{part}{label}": _decode(files, of_class)
@@ -109,10 +109,10 @@ class _Zip:
         self.root = root
         try:
             self.file = zipfile.ZipFile(root)
-        except (zipfile.BadZipFile, OSError) as error:
+        except Exception as error:  # bytes that are no zip can raise nearly anything
             raise CourseError(f"{root} is no complete zip file ({error}): get it again") from error
         self.all_names = [
-            name.removeprefix(f"{NAME}/") for name in self.file.namelist() if name[-1] != "/"
+            name.removeprefix(f"{NAME}/") for name in self.file.namelist() if not name.endswith("/")
         ]
 
     def names(self, folder: str) -> list[str]:
@@ -188,14 +188,5 @@ def _decode_one(name: str, data: bytes) -> np.ndarray:
             if image.size != (SIDE, SIDE):
                 raise CourseError(f"{name} is {image.size[0]}×{image.size[1]}, not {SIDE}×{SIDE}")
             return np.asarray(image.convert("RGB")).transpose(2, 0, 1)
-    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise CourseError(f"{name} is no readable image ({error}): get it again") from error
-
-
-def _read_cache(path: Path) -> dict[str, np.ndarray] | None:
-    """Arrays of a cache file, or None if it is absent or damaged (a zip checks its own sums)."""
-    try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-            return {name: arrays[name] for name in arrays.files}
-    except (OSError, ValueError, AttributeError, EOFError, zipfile.BadZipFile, zlib.error):
-        return None
