@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+import warnings
 
 import pytest
 
@@ -63,3 +64,13 @@ def test_every_dependency_has_an_upper_bound():
         *sum(project["optional-dependencies"].values(), []),
     ]:
         assert re.fullmatch(r"[\w-]+>=[\d.]+,<[\d.]+", requirement), requirement
+
+
+@pytest.mark.parametrize(
+    "module", ["course_lib", "course_lib.training", "course_lib.augment.styles"]
+)
+def test_a_warning_from_the_library_fails_a_test(module):
+    with pytest.raises(UserWarning, match="odd"):
+        warnings.warn_explicit("odd", UserWarning, "file.py", 1, module)
+    with pytest.warns(UserWarning, match="odd"):
+        warnings.warn_explicit("odd", UserWarning, "file.py", 1, "another.library")
