@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 
@@ -10,6 +11,8 @@ import click
 from course_lib import __version__
 from course_lib.errors import CourseError, choose, whole_number
 from course_lib.folders import runs_folder
+
+MOST_SEEDS = 10_000
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -29,13 +32,17 @@ def course() -> None:
 )
 def run(preset: str, assignments: tuple[str, ...], timeout: int) -> None:
     """Execute all notebooks in order and write them, with pages, to runs/PRESET/."""
+    from course_lib.devices import find_device
     from course_lib.experiments import PAPER, PRESETS
     from course_lib.notebooks import parse_parameters, run_notebooks
     from course_lib.results import html_table, read_results, results_table, show_table
+    from course_lib.tasks import SOURCES
 
     choose("preset", preset, PRESETS)
     whole_number("timeout", timeout, at_least=1)
     parameters = parse_parameters(assignments)
+    find_device(parameters.get("device", "auto"))
+    choose("source", parameters.get("source", "auto"), ("auto", *SOURCES))
     results, foreign = [], []
 
     def read_table() -> str:
@@ -81,7 +88,7 @@ def study(
         arms=experiments.ARMS if arms == "all" else arms.split(","),
         seeds=_seeds(seeds),
         preset=preset,
-        workers=int(workers) if workers.isdigit() else workers,
+        workers=int(workers) if workers.isdecimal() else workers,
         scheduler=scheduler,
         **{name: value for name, value in changes.items() if value is not None},
     )
@@ -190,10 +197,15 @@ def _seeds(text: str) -> list[int]:
     """Seeds from text: "0-4" → 0, 1, 2, 3, 4; "0,3,7" as it says."""
     seeds: list[int] = []
     for part in text.split(","):
-        first, dash, last = part.partition("-")
-        if not (first.isdecimal() and (last.isdecimal() or not dash)):
+        found = re.fullmatch(r"(\d{1,18})(?:-(\d{1,18}))?", part)
+        if not found:
             raise CourseError(f"seeds {text!r} must be whole numbers, as in 0-4 or 0,3,7")
-        seeds += range(int(first), int(last or first) + 1)
+        wanted = range(int(found[1]), int(found[2] or found[1]) + 1)
+        if len(wanted) > MOST_SEEDS:
+            raise CourseError(
+                f"seeds {text!r} are {len(wanted)}: a study takes {MOST_SEEDS} at most"
+            )
+        seeds += wanted
     if not seeds:
         raise CourseError(f"seeds {text!r} names none: a range runs upwards, as in 0-4")
     return seeds

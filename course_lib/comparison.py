@@ -14,6 +14,7 @@ from course_lib.experiments import ARMS, PAPER
 from course_lib.folders import BUNDLED
 from course_lib.results import Result, read_results
 from course_lib.statistics import Difference, holm, mcnemar, paired_difference
+from course_lib.tasks import TASKS
 
 REFERENCE = BUNDLED / "reference"
 # best validation is the paper's protocol; last validation has no choice of epoch in it; test is of
@@ -69,6 +70,8 @@ def mean_interval(values: Sequence[float]) -> tuple[float, float]:
     With two seeds the half width would be 12.7 standard errors, often wider than 0 to 1.
     """
     count = len(values)
+    if not count:
+        raise CourseError("values [] hold no seed: a mean takes 1 or more")
     if count < 3:
         return float(np.mean(values)), math.nan
     half = student.ppf(0.975, count - 1) * np.std(values, ddof=1) / math.sqrt(count)
@@ -82,6 +85,7 @@ def paper_table(replication: Sequence[Result], own: Sequence[Result], task: str)
     mean and ± the half width of Student's 95 % interval over seeds; the mean of the reader's own
     runs of the paper's size, where there are any (else nan).
     """
+    choose("task", task, TASKS)
     replicated = {measure: by_seed(replication, task, measure) for measure in MEASURES}
     mine = {measure: by_seed(complete(own), task, measure) for measure in MEASURES}
     rows = []
@@ -108,6 +112,7 @@ def differences(
 
     A row for each other arm that shares a seed with `to`. Holm's correction is for all of them.
     """
+    choose("task", task, {result.settings["task"] for result in results})
     arms = by_seed(results, task, measure)
     base = arms.get(choose("arm", to, arms), {})
     rows = []
@@ -125,6 +130,7 @@ def differences(
 
 def pairwise(results: Sequence[Result], task: str, measure: str = "test") -> pd.DataFrame:
     """Mean difference of each arm (row) minus each other arm (column), paired by seed."""
+    choose("task", task, {result.settings["task"] for result in results})
     arms = by_seed(results, task, measure)
     table = pd.DataFrame(index=list(arms), columns=list(arms), dtype=float)
     for row, mine in arms.items():
@@ -137,6 +143,8 @@ def pairwise(results: Sequence[Result], task: str, measure: str = "test") -> pd.
 
 def mcnemar_by_seed(results: Sequence[Result], task: str, first: str, second: str) -> pd.DataFrame:
     """McNemar's exact test of two arms on the test images, one row a seed that both have run."""
+    for arm in (first, second):
+        choose("arm", arm, ARMS)
     correct: dict[str, dict[int, np.ndarray]] = {first: {}, second: {}}
     for result in results:
         if result.settings["task"] == task and result.settings["arm"] in correct:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 import torch
 
-from course_lib.errors import CourseError, choose
+from course_lib.errors import CourseError, choose, whole_number
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 
@@ -46,7 +46,8 @@ def find_device(device: str) -> torch.device:
 
 @contextmanager
 def thread_count(threads: int) -> Iterator[None]:
-    """While it lasts, torch uses so many threads on the CPU."""
+    """While it lasts, torch uses so many threads on the CPU; CourseError for fewer than one."""
+    whole_number("threads", threads, at_least=1)
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from torch import Tensor
 
 from course_lib.errors import CourseError, choose
@@ -54,6 +54,8 @@ def train_style(
     recipe = changed(SMALL, changes)
     styles = read_pictures(domain, recipe.side)
     sets = [photographs(source, recipe.side) for source in photos]
+    if not sets:
+        raise CourseError("photos () names none: choose a folder, tiny-imagenet or stand-in")
     folder = runs_folder() / "styles"
     make_folder(folder)
     turns = [(sets[k % len(sets)], k // len(sets)) for k in range(SHEET)]
@@ -119,7 +121,7 @@ def read_pictures(folder: Path, side: int) -> list[Tensor]:
         try:
             with Image.open(path) as file:
                 picture = file.convert("RGB")
-        except (OSError, UnidentifiedImageError) as error:
+        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
             raise CourseError(f"{path} cannot be read as a picture") from error
         shorter = min(picture.size)
         scale = min(max(shorter, side), 2 * side) / shorter

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from difflib import get_close_matches
+from numbers import Real
 
 
 class CourseError(ValueError):
@@ -25,7 +27,8 @@ def choose(name: str, value: object, allowed: Iterable[str]) -> str:
         return value
     near = get_close_matches(str(value), allowed, n=1)
     hint = f" (did you mean {near[0]}?)" if near else ""
-    raise CourseError(f"{name} {value!r} is unknown{hint}: choose one of {', '.join(allowed)}")
+    choice = f"choose one of {', '.join(allowed)}" if allowed else "there is none to choose"
+    raise CourseError(f"{name} {value!r} is unknown{hint}: {choice}")
 
 
 def whole_number(name: str, value: object, at_least: int) -> int:
@@ -33,3 +36,33 @@ def whole_number(name: str, value: object, at_least: int) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < at_least:
         raise CourseError(f"{name} {value!r} must be a whole number of {at_least} or more")
     return value
+
+
+def number(name: str, value: object, low: float = -math.inf, high: float = math.inf) -> float:
+    """Return `value` if it is a finite number from `low` to `high`, else raise a CourseError."""
+    is_number = isinstance(value, Real) and not isinstance(value, bool)
+    if is_number and math.isfinite(value) and low <= value <= high:
+        return value
+    limits = f" from {low:g} to {high:g}" if high < math.inf else f" of {low:g} or more"
+    raise CourseError(f"{name} {value!r} must be a number{limits if low > -math.inf else ''}")
+
+
+def tensor(name: str, value: object, form: str, kind: str) -> None:
+    """Raise a CourseError unless `value` is a tensor of this form and kind with something in it.
+
+    form: its sides, as in "N 3 H W": a number is that size, "1|3" is either, and a letter is any
+    size, the same wherever it stands. kind: how its dtype begins, as in "uint8" or "float".
+    """
+    sides, shape = form.split(), tuple(getattr(value, "shape", ()))
+    sizes: dict[str, int] = {}
+
+    def fits(side: str, size: int) -> bool:
+        if side.isalpha():
+            return size > 0 and sizes.setdefault(side, size) == size
+        return str(size) in side.split("|")
+
+    right_kind = str(getattr(value, "dtype", "")).startswith(f"torch.{kind}")
+    if not (right_kind and len(shape) == len(sides) and all(map(fits, sides, shape))):
+        found = f"{shape} {value.dtype}" if hasattr(value, "dtype") else type(value).__name__
+        wanted = ", ".join(sides) + "," * (len(sides) == 1)
+        raise CourseError(f"{name} {found} must be a tensor ({wanted}) of {kind}, not empty")

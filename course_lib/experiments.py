@@ -9,7 +9,7 @@ import os
 import platform
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -20,16 +20,16 @@ import torch
 from course_lib import __version__
 from course_lib.augment.learned import LEARNED
 from course_lib.augment.styles import stylise
-from course_lib.augment.traditional import Transforms, traditional, transforms_for
+from course_lib.augment.traditional import BOUNDS, Transforms, traditional, transforms_for
 from course_lib.devices import DEVICES, find_device
 from course_lib.errors import CourseError, choose, whole_number
 from course_lib.folders import make_folder, runs_folder
 from course_lib.progress import progress_bar
 from course_lib.randomness import stream
 from course_lib.results import Result, read_result, result_path, write_result
-from course_lib.tasks import TASKS, Task, load_task
+from course_lib.tasks import SOURCES, TASKS, Task, load_task
 from course_lib.training import fit
-from course_lib.weights import choose_kind, generators_digest
+from course_lib.weights import KINDS, choose_kind, generators_digest
 
 # Raised by one whenever the same settings give other results than before.
 RECIPE = 1
@@ -124,7 +124,10 @@ def settings_of(
     settings = replace(settings, **changes)
     whole_number("epochs", settings.epochs, at_least=1)
     whole_number("batch_size", settings.batch_size, at_least=1)
+    choose("source", settings.source, ("auto", *SOURCES))
     choose("device", settings.device, DEVICES)
+    choose("transforms", settings.transforms, ("all", *BOUNDS))
+    choose("generators", settings.generators, ("auto", *KINDS))
     return settings
 
 
@@ -191,6 +194,9 @@ def study(
     folder: of the results, `runs/<preset>/` if not given. changes: as for `settings_of`; a source
     concerns the picture tasks. workers, scheduler and the order of the results: as for `run_many`.
     """
+    for name, several in (("tasks", tasks), ("arms", arms), ("seeds", seeds)):
+        if isinstance(several, str) or not isinstance(several, Iterable):
+            raise CourseError(f"{name} {several!r} must be a list, as in [{several!r}]")
     wanted = [
         settings_of(task, arm, seed, preset, **_for_task(task, changes))
         for task in tasks
@@ -218,6 +224,8 @@ def run_many(
 
     Raises CourseError for settings that cannot be run and for a scheduler that does not answer.
     """
+    if not wanted:
+        raise CourseError("wanted [] names no run: there is nothing to do")
     count = _workers(workers, wanted[0].device)
     make_folder(folder)
     loaded = {data: load_task(*data) for data in dict.fromkeys(map(_data, wanted))}
@@ -318,7 +326,7 @@ def augmented(settings: Settings, task: Task) -> Task:
 def _transforms(settings: Settings, task: Task) -> Transforms:
     """The task's transformations, or the one of them that the settings name."""
     transforms = transforms_for(task)
-    if choose("transforms", settings.transforms, ("all", *asdict(transforms))) == "all":
+    if settings.transforms == "all":
         return transforms
     return transforms.only(settings.transforms)
 

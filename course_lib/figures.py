@@ -16,6 +16,7 @@ from torch import Tensor
 
 from course_lib.augment.styles import apply_style, in_style
 from course_lib.augment.traditional import Transforms, traditional
+from course_lib.errors import choose, number, tensor, whole_number
 from course_lib.results import Result
 from course_lib.tasks import Task
 from course_lib.training import History
@@ -66,7 +67,8 @@ def draw_image(axes: Axes, image: Tensor, title: str = "") -> None:
 
 def image_grid(images: Tensor, titles: Sequence[str] | None = None, columns: int = 10) -> Figure:
     """A contact sheet of uint8 images (N, C, H, W); a title over each, if there are any."""
-    rows = -(-len(images) // columns)
+    tensor("images", images, "N 1|3 H W", "uint8")
+    rows = -(-len(images) // whole_number("columns", columns, at_least=1))
     height = 0.95 if titles is None else 1.15
     figure, axes = plt.subplots(rows, columns, figsize=(0.92 * columns, height * rows))
     for index, place in enumerate(axes.flat if rows * columns > 1 else [axes]):
@@ -208,6 +210,7 @@ def pair_rows(task: Task, history: History, epochs: Sequence[int]) -> Figure:
     """
     rows = {"source 1": history.sources[:, 0], "source 2": history.sources[:, 1]}
     for epoch in epochs:
+        number("epoch", epoch, 1, len(history.generated))
         made = history.generated[epoch - 1]
         rows[f"epoch {epoch}"] = task.denormalise(made)
         rows[f"epoch {epoch}, stretched"] = stretched(made)
@@ -273,6 +276,7 @@ def arm_panels(results: Sequence[Result], title: str, measure: str = "validation
 
     measure: "train" or "validation".
     """
+    choose("measure", measure, ("train", "validation"))
     curves: dict[str, list[list[float]]] = {}
     for result in results:
         arm = result.settings["arm"]

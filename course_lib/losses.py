@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
-
 from torch import Tensor
 from torch.nn import functional
 
-from course_lib.errors import CourseError, choose
+from course_lib.errors import CourseError, choose, number, tensor
+from course_lib.sources import check_labels
 
 CLASSIFICATION_LOSSES = ("sigmoid", "softmax")
 
@@ -26,8 +25,10 @@ def classification_loss(scores: Tensor, labels: Tensor, reading: str = "sigmoid"
     "softmax" (the usual cross entropy between classes, no sigmoid):
         L_c = −mean over n of  log( exp s[n, label] / Σ_k exp s[n, k] )
 
-    Raises CourseError for another reading.
+    Raises CourseError for another reading, and scores and labels of another kind.
     """
+    tensor("scores", scores, "N 2", "float")
+    check_labels("labels", labels, str(len(scores)))
     if choose("classification loss", reading, CLASSIFICATION_LOSSES) == "softmax":
         return functional.cross_entropy(scores, labels)
     one_hot = functional.one_hot(labels, scores.shape[1]).to(scores.dtype)
@@ -40,7 +41,10 @@ def content_loss(generated: Tensor, target: Tensor) -> Tensor:
     generated, target: (N, C, H, W), normalised. With A the generated image, T the target and D the
     number of values of an image (and the mean over the batch):
         L_a = 1/D · Σ_i (A_i − T_i)²
+
+    Raises CourseError for batches that are not alike.
     """
+    _check_batches(generated, target)
     return functional.mse_loss(generated, target)
 
 
@@ -50,7 +54,9 @@ def gram_matrix(images: Tensor) -> Tensor:
     How much each pair of channels lights up together, wherever in the image:
         G_ij = 1/(H·W) · Σ_k F_ik F_jk      with F the image as C rows of H·W values
     The paper does not scale it; dividing by the number of pixels makes it independent of size.
+    Raises CourseError for anything but a batch of float images.
     """
+    tensor("images", images, "N C H W", "float")
     features = images.flatten(2)
     return features @ features.transpose(1, 2) / features.shape[2]
 
@@ -62,8 +68,10 @@ def style_loss(generated: Tensor, target: Tensor) -> Tensor:
     number of channels (and the mean over the batch):
         L_a = 1/C² · Σ_ij (G^A_ij − G^T_ij)²
 
-    Raises CourseError for grey images: "the gram matrix wouldn't produce any meaning" (§6).
+    Raises CourseError for batches that are not alike, and for grey images: "the gram matrix
+    wouldn't produce any meaning" (§6).
     """
+    _check_batches(generated, target)
     if generated.shape[1] == 1:
         raise CourseError(
             "the style loss needs colour images: 1 channel has no Gram matrix to speak of"
@@ -86,8 +94,13 @@ def combined_loss(
 
 def check_weights(alpha: float, beta: float) -> None:
     """Raise CourseError unless alpha and beta are finite, not negative, and not both 0."""
-    for name, value in (("alpha", alpha), ("beta", beta)):
-        if not isinstance(value, (int, float)) or not 0 <= value < math.inf:
-            raise CourseError(f"{name} {value!r} must be a number of 0 or more")
+    number("alpha", alpha, 0)
+    number("beta", beta, 0)
     if alpha == beta == 0:
         raise CourseError("alpha and beta are both 0: nothing would be learned")
+
+
+def _check_batches(generated: Tensor, target: Tensor) -> None:
+    """Raise CourseError unless both are float images of one shape: others would be broadcast."""
+    tensor("generated", generated, "N C H W", "float")
+    tensor("target", target, " ".join(map(str, generated.shape)), "float")

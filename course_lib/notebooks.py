@@ -20,7 +20,7 @@ from nbclient.output_widget import OutputWidget
 from tqdm import tqdm
 from traitlets import default
 
-from course_lib.errors import CourseError, choose
+from course_lib.errors import CourseError, choose, number
 from course_lib.folders import NOTEBOOKS, runs_folder
 from course_lib.pages import read_notebook, shorten, write_pages
 
@@ -67,8 +67,8 @@ def parse_parameters(
     """Values of the assignments "name=value", checked against the notebooks' declarations.
 
     Nothing is evaluated: a value is plain text for a str parameter, else a Python literal.
-    Raises CourseError for a malformed assignment, for a name that no notebook has and for a value
-    of another type than the declared default's.
+    Raises CourseError for a malformed assignment, for a name that no notebook has, for a value of
+    another type than the declared default's, and for a negative number or none of what is counted.
     """
     declared: dict[str, list[Parameter]] = {}
     for notebook in list_notebooks() if notebooks is None else notebooks:
@@ -101,6 +101,10 @@ def _parse_value(parameter: Parameter, text: str) -> object:
     fits = type(value) is parameter.type
     if fits and parameter.type is list and parameter.default:
         fits = {type(item) for item in value} <= {type(item) for item in parameter.default}
+    if parameter.type in (int, float) and fits and parameter.default >= 0:
+        # What is counted stays 1 or more; other numbers, as seeds and weights, 0 or more.
+        low = 1 if parameter.type is int and parameter.default else 0
+        number(f"parameter {parameter.name}", value, low)
     if not fits:
         kinds = {bool: "True or False", int: "a whole number", float: "a number", list: "a list"}
         kind = kinds.get(parameter.type, f"a {parameter.type.__name__}")
@@ -130,7 +134,8 @@ def run_notebooks(
     Raises:
         NotebookFailed: a notebook failed, died or took too long. It stops the course; the partly
             executed notebook is kept, and those before it have their pages.
-        CourseError: no notebooks, or `out` cannot be written.
+        CourseError: no notebooks, a value that a notebook's code refused, or `out` cannot be
+            written.
     """
     notebooks = list_notebooks(folder)
     out = (out or runs_folder() / preset).resolve()
@@ -160,7 +165,7 @@ def run_notebooks(
             target = out / "notebooks" / path.name
             try:
                 _execute(path, target, values[path], timeout, bar)
-            except NotebookFailed:
+            except (NotebookFailed, CourseError):
                 write_pages(executed, folder, out / "html", preset)
                 raise
             executed.append(target)
@@ -208,6 +213,8 @@ def _execute(path: Path, target: Path, values: dict, timeout: float, bar: tqdm) 
             return
         what, why = "failed", errors[0]
     except papermill.PapermillExecutionError as error:
+        if error.ename == CourseError.__name__:  # a value that the library refused: one line
+            raise CourseError(f"{path.stem}: {error.evalue}") from error
         what, why = "failed", f"{error.ename}: {error.evalue}"
     except CellTimeoutError:
         what, why = f"was stopped: it may take {timeout:g} s", "not finished when time ran out"

@@ -74,6 +74,8 @@ def read_result(path: Path) -> Result | None:
             path == result_path(path.parent, result.settings, result.key)
             and {len(curve) for curve in result.curves.values()} == {result.settings["epochs"]}
             and set(result.correct) == {"validation_best", "test_best", "test_last"}
+            and 0 <= result.best_epoch < result.settings["epochs"]
+            and bool(_row(result, {}) and result.environment["date"])
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
@@ -96,23 +98,23 @@ def results_table(results: Iterable[Result], paper: dict[tuple[str, str], float]
     paper: (task, arm) → the paper's best validation accuracy. Ours: best and last validation
     accuracy, and test accuracy at the best epoch.
     """
-    rows = [
-        {
-            "task": result.settings["task"],
-            "images": result.settings["source"],
-            "arm": _arm(result.settings),
-            "a class": result.settings["images_per_class"] or "all",
-            "seed": result.settings["seed"],
-            "epochs": result.settings["epochs"],
-            "paper": paper.get((result.settings["task"], result.settings["arm"]), np.nan),
-            "best validation": result.best_accuracy,
-            "last validation": result.last_accuracy,
-            "test": result.test_accuracy,
-            "seconds": result.seconds,
-        }
-        for result in results
-    ]
-    return pd.DataFrame(rows)
+    return pd.DataFrame([_row(result, paper) for result in results])
+
+
+def _row(result: Result, paper: dict[tuple[str, str], float]) -> dict:
+    return {
+        "task": result.settings["task"],
+        "images": result.settings["source"],
+        "arm": _arm(result.settings),
+        "a class": result.settings["images_per_class"] or "all",
+        "seed": result.settings["seed"],
+        "epochs": result.settings["epochs"],
+        "paper": paper.get((result.settings["task"], result.settings["arm"]), np.nan),
+        "best validation": result.best_accuracy,
+        "last validation": result.last_accuracy,
+        "test": result.test_accuracy,
+        "seconds": result.seconds,
+    }
 
 
 def _arm(settings: dict) -> str:

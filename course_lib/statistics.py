@@ -12,7 +12,7 @@ from statsmodels.stats.contingency_tables import mcnemar as mcnemar_test
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.power import TTestPower
 
-from course_lib.errors import CourseError, whole_number
+from course_lib.errors import CourseError, number, whole_number
 
 RESAMPLES = 9_999
 
@@ -49,9 +49,12 @@ def mcnemar(first: Sequence[bool], second: Sequence[bool]) -> McNemar:
 
     Only images on which the two disagree tell anything; of these, if the two are equally good,
     each is a fair coin: p = min(1, 2·P(B ≤ min(b, c))), B ~ Binomial(b + c, ½).
-    Raises CourseError for arrays of unequal length.
+    Raises CourseError for arrays of unequal length, and values that are neither right nor wrong.
     """
-    one, other = (np.asarray(correct, dtype=bool) for correct in (first, second))
+    one, other = (_column("correctness", correct) for correct in (first, second))
+    if not {*one, *other} <= {0, 1}:
+        raise CourseError("correctness must be True or False, one value an image")
+    one, other = one == 1, other == 1
     if one.shape != other.shape or one.ndim != 1 or not len(one):
         raise CourseError(f"correctness of {one.shape} and {other.shape} is not of the same images")
     b, c = int((one & ~other).sum()), int((~one & other).sum())
@@ -78,12 +81,12 @@ def paired_difference(first: Sequence[float], second: Sequence[float]) -> Differ
     times, always the same ones). With few seeds it is too narrow: for normal differences its 95 %
     are 84 % with 5 seeds and 90 % with 10 (2,000 simulated studies each). p is that of Student's
     paired t test, which allows for few seeds.
-    With fewer than three seeds, low, high and p are nan: two seeds agree by luck too often, as
-    accuracies come in steps of an image. If all differences are equal, p is nan too (there is no
-    spread to judge by), or 1 if they are all 0.
-    Raises CourseError for no seed or unequal numbers of them.
+    With fewer than three seeds, low, high and p are nan: two seeds agree by luck too often, the
+    more so as accuracies come in steps of an image. If all differences are equal, p is nan too
+    (there is no spread to judge by), or 1 if they are all 0.
+    Raises CourseError for no seed or unequal numbers of them, and for what is no finite number.
     """
-    one, other = np.asarray(first, dtype=float), np.asarray(second, dtype=float)
+    one, other = _column("accuracies", first), _column("accuracies", second)
     if one.shape != other.shape or one.ndim != 1 or not len(one):
         raise CourseError(f"accuracies of {one.shape} and {other.shape} seeds make no pairs")
     differences = one - other
@@ -103,9 +106,12 @@ def holm(p_values: Sequence[float]) -> list[float]:
     """p values corrected for how many there are (Holm's step-down): nan stays nan, uncounted.
 
     If no difference is real, the chance that *any* of the corrected values is below .05 is 5 %.
+    Raises CourseError for what is no share.
     """
-    values = np.asarray(p_values, dtype=float)
+    values = _column("p values", p_values, unknown=True)
     known = ~np.isnan(values)
+    if ((values < 0) | (values > 1)).any():
+        raise CourseError(f"p values {values.tolist()} must lie between 0 and 1")
     if known.any():
         values = values.copy()
         values[known] = multipletests(values[known], method="holm")[1]
@@ -123,8 +129,8 @@ def mcnemar_power(
     """
     whole_number("images", images, at_least=1)
     _share("significance", significance)
-    either = only_first + only_second
-    if min(only_first, only_second) < 0 or not 0 < either <= 1:
+    either = number("only_first", only_first, 0, 1) + number("only_second", only_second, 0, 1)
+    if not 0 < either <= 1:
         raise CourseError(f"shares {only_first!r} and {only_second!r} must lie between 0 and 1")
     disagreements = np.arange(1, images + 1)
     # The largest minority that the test still finds uneven enough; -1: there is none.
@@ -145,7 +151,8 @@ def images_needed(
     None if it would take more than `most`. Raises CourseError for shares out of range.
     """
     _share("power", power)
-    if not 0 < abs(difference) <= disagreement <= 1:
+    whole_number("most", most, at_least=1)
+    if not 0 < abs(number("difference", difference)) <= number("disagreement", disagreement) <= 1:
         raise CourseError(
             f"difference {difference!r} must not be 0 nor exceed disagreement {disagreement!r}"
         )
@@ -167,8 +174,10 @@ def seeds_needed(difference: float, spread: float, power: float = 0.8) -> int:
     spread: standard deviation, over seeds, of the paired difference, in the same units.
     """
     _share("power", power)
-    if not (abs(difference) > 0 and spread > 0):
-        raise CourseError(f"difference {difference!r} and spread {spread!r} must not be 0")
+    if not (abs(number("difference", difference)) > 0 and number("spread", spread) > 0):
+        raise CourseError(
+            f"difference {difference!r} must not be 0, and spread {spread!r} must be above 0"
+        )
     size = abs(difference) / spread
     if size > 8:  # so plain that the smallest test finds it
         return 2
@@ -184,12 +193,23 @@ def best_of_bias(accuracy: float, images: int, epochs: int) -> float:
     """
     whole_number("images", images, at_least=1)
     whole_number("epochs", epochs, at_least=1)
-    if not 0 <= accuracy <= 1:
-        raise CourseError(f"accuracy {accuracy!r} must lie between 0 and 1")
+    number("accuracy", accuracy, 0, 1)
     below = binom.cdf(np.arange(images), images, accuracy)  # P(count ≤ k) for k < images
     return float((1 - below**epochs).sum() / images - accuracy)
 
 
 def _share(name: str, value: float) -> None:
-    if not 0 < value < 1:
+    if not 0 < number(name, value) < 1:
         raise CourseError(f"{name} {value!r} must lie between 0 and 1")
+
+
+def _column(name: str, values: Sequence[float], unknown: bool = False) -> np.ndarray:
+    """The values as floats, (N,); nan is allowed only where it stands for an unknown value."""
+    try:
+        column = np.asarray(values)
+    except ValueError:  # rows of unequal length
+        column = np.array("")
+    finite = column.dtype.kind in "biuf" and not np.isinf(column).any()
+    if not finite or column.ndim != 1 or (np.isnan(column).any() and not unknown):
+        raise CourseError(f"{name} {values!r} must be a row of finite numbers")
+    return column.astype(float)

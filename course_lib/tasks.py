@@ -11,9 +11,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from course_lib.errors import CourseError, choose, whole_number
+from course_lib.errors import CourseError, choose, tensor, whole_number
 from course_lib.randomness import stream
-from course_lib.sources import Examples
+from course_lib.sources import Examples, check_labels
 from course_lib.sources.folder import class_folders, load_folder
 from course_lib.sources.mnist import load_zeros_and_eights
 from course_lib.sources.standin import draw_scenes
@@ -35,6 +35,8 @@ class Task:
     train, validation, test: uint8 images (N, C, H, W) with labels (N,). mean, std: (C,), in units
     of the 0–255 range, of the training images alone. copies: the augmented images that an
     offline arm adds to the training images, one each in the same order (they share its labels).
+
+    Raises CourseError for a part that is empty or of another type, and labels other than 0 and 1.
     """
 
     name: str
@@ -46,6 +48,12 @@ class Task:
     mean: Tensor
     std: Tensor
     copies: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("train", "validation", "test"):
+            images, labels = getattr(self, name)
+            tensor(f"{name} images", images, "N 1|3 S S", "uint8")
+            check_labels(f"{name} labels", labels, str(len(images)))
 
     def __str__(self) -> str:
         sizes = ", ".join(
@@ -77,21 +85,19 @@ class Task:
 
     def normalise(self, images: Tensor) -> Tensor:
         """uint8 images (N, C, H, W) → float32, zero mean and unit variance per channel (§4)."""
+        tensor("images", images, f"N {len(self.mean)} H W", "uint8")
         mean, std = (value.to(images.device).view(-1, 1, 1) for value in (self.mean, self.std))
         return (images.float() - mean) / std
 
     def denormalise(self, images: Tensor) -> Tensor:
         """The way back: normalised float images (N, C, H, W) → uint8, cut off at 0 and 255."""
+        tensor("images", images, f"N {len(self.mean)} H W", "float")
         mean, std = (value.to(images.device).view(-1, 1, 1) for value in (self.mean, self.std))
         return (images * std + mean).round().clamp(0, 255).to(torch.uint8)
 
     def with_copies(self, copies: Tensor) -> Task:
         """The same task with one augmented copy of each training image: N → 2N (§3.1)."""
-        if copies.shape != self.train.images.shape or copies.dtype != torch.uint8:
-            raise CourseError(
-                f"copies {tuple(copies.shape)} {copies.dtype} must be uint8 and shaped like the "
-                f"training images {tuple(self.train.images.shape)}"
-            )
+        tensor("copies", copies, " ".join(map(str, self.train.images.shape)), "uint8")
         return replace(self, copies=copies)
 
 

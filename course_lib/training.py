@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,14 +13,14 @@ from torch import Tensor, nn
 
 from course_lib.augment.learned import Augmenter, SameClassSampler
 from course_lib.devices import find_device, thread_count
-from course_lib.errors import CourseError, choose, whole_number
+from course_lib.errors import CourseError, choose, number, whole_number
 from course_lib.losses import (
     CLASSIFICATION_LOSSES,
     check_weights,
     classification_loss,
     combined_loss,
 )
-from course_lib.models.augnet import AugNet
+from course_lib.models.augnet import INITIALISATIONS, AugNet
 from course_lib.models.classifier import SmallNet
 from course_lib.randomness import stream, stream_seed
 from course_lib.sources import Examples
@@ -119,15 +118,18 @@ def fit(
     and threads: identical results. Raises CourseError for bad values, for a class with fewer than
     two training images to pair, and for the style loss on grey images.
     """
+    if not isinstance(task, Task):
+        raise CourseError(f"task {task!r} must be a Task, as load_task returns it")
     whole_number("epochs", epochs, at_least=1)
     whole_number("batch_size", batch_size, at_least=1)
     whole_number("threads", threads, at_least=1)
-    if not (isinstance(learning_rate, (int, float)) and 0 < learning_rate < math.inf):
+    if number("learning_rate", learning_rate) <= 0:
         raise CourseError(f"learning_rate {learning_rate!r} must be a number above 0")
     choose("loss", loss, CLASSIFICATION_LOSSES)
     check_weights(alpha, beta)
     choose("update", update, UPDATES)
     choose("running_statistics", running_statistics, RUNNING_STATISTICS)
+    choose("initialisation", initialisation, INITIALISATIONS)
     on = find_device(device)
     original = _on_device(task, task.train, on)
     train = original

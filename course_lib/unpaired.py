@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from course_lib.devices import find_device, thread_count
-from course_lib.errors import CourseError, whole_number
+from course_lib.errors import CourseError, number, whole_number
 from course_lib.folders import write_whole
 from course_lib.models.cyclegan import Discriminator, Generator
 from course_lib.progress import progress_bar
@@ -65,13 +65,14 @@ class Recipe:
     def __post_init__(self) -> None:
         for name in ("steps", "batch_size", "width", "blocks", "critic_width", "critic_halvings"):
             whole_number(name, getattr(self, name), at_least=1)
-        whole_number("warm_up", self.warm_up, at_least=0)
+        for name in ("warm_up", "seed"):
+            whole_number(name, getattr(self, name), at_least=0)
         if whole_number("side", self.side, at_least=32) % 4:
             raise CourseError(f"side {self.side} must be a multiple of 4")
         for name in ("cycle", "identity", "learning_rate", "critic_noise"):
-            value = getattr(self, name)
-            if not (isinstance(value, (int, float)) and 0 <= value < float("inf")):
-                raise CourseError(f"{name} {value!r} must be a number of 0 or more")
+            number(name, getattr(self, name), 0)
+        if not isinstance(self.bfloat16, bool):
+            raise CourseError(f"bfloat16 {self.bfloat16!r} must be True or False")
 
 
 class CycleGAN(nn.Module):

@@ -4,6 +4,7 @@ import re
 import shlex
 import subprocess
 import sys
+import warnings
 
 import pytest
 import yaml
@@ -102,3 +103,13 @@ def test_citation_has_what_the_format_asks_for():
     citation = yaml.safe_load((COURSE / "CITATION.cff").read_text(encoding="utf-8"))
     assert {"cff-version", "message", "title", "authors"} <= citation.keys()
     assert str(citation["version"]) == __version__
+
+
+@pytest.mark.parametrize(
+    "module", ["course_lib", "course_lib.training", "course_lib.augment.styles"]
+)
+def test_a_warning_from_the_library_fails_a_test(module):
+    with pytest.raises(UserWarning, match="odd"):
+        warnings.warn_explicit("odd", UserWarning, "file.py", 1, module)
+    with pytest.warns(UserWarning, match="odd"):
+        warnings.warn_explicit("odd", UserWarning, "file.py", 1, "another.library")

@@ -130,5 +130,5 @@ def test_bad_input(arguments, message):
 def test_copies_must_fit(tiny_task):
     assert tiny_task.with_copies(tiny_task.train.images).copies is not None
     for wrong in (tiny_task.train.images[:3], tiny_task.train.images.float()):
-        with pytest.raises(CourseError, match="copies .* must be uint8 and shaped like"):
+        with pytest.raises(CourseError, match="copies .* must be a tensor .48, 3, 8, 8. of uint8"):
             tiny_task.with_copies(wrong)

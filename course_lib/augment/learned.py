@@ -5,9 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from course_lib.errors import CourseError, choose
+from course_lib.errors import CourseError, choose, tensor
 from course_lib.losses import content_loss, style_loss
 from course_lib.models.augnet import AugNet
+from course_lib.sources import check_labels
 
 LEARNED = ("neural", "neural-content", "neural-style", "control", "pair-mean", "pair-mixup")
 
@@ -20,6 +21,7 @@ class SameClassSampler:
     """
 
     def __init__(self, labels: Tensor) -> None:
+        check_labels("labels", labels)
         self.counts = torch.bincount(labels, minlength=2)
         for label, count in enumerate(self.counts.tolist()):
             if count < 2:
@@ -67,6 +69,8 @@ class Augmenter(nn.Module):
     ) -> None:
         super().__init__()
         self.arm = choose("learned", arm, LEARNED)
+        tensor("images", images, "N 1|3 H W", "float")
+        tensor("labels", labels, str(len(images)), "int64")
         if arm == "neural-style" and images.shape[1] == 1:
             raise CourseError(f"learned {arm!r} needs colour images: a grey one has no style (§6)")
         self.images = images

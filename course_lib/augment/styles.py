@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import zipfile
-import zlib
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -15,8 +12,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from course_lib.devices import find_device, thread_count
-from course_lib.errors import CourseError, choose
-from course_lib.folders import runs_folder, write_whole
+from course_lib.errors import CourseError, choose, tensor
+from course_lib.folders import read_arrays, runs_folder, write_whole
 from course_lib.models.cyclegan import Generator
 from course_lib.progress import progress_bar
 from course_lib.randomness import stream
@@ -64,8 +61,7 @@ def stylise(
     Raises CourseError for images of another type, a style that does not exist, and weights that
     are absent or damaged.
     """
-    if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[1] != 3 or not len(images):
-        raise CourseError(f"images {tuple(images.shape)} {images.dtype} must be uint8 (N, 3, H, W)")
+    tensor("images", images, "N 3 H W", "uint8")
     if not styles:
         raise CourseError("styles () names none: choose some of " + ", ".join(STYLES))
     styles = tuple(choose("style", style, STYLES) for style in styles)
@@ -75,12 +71,16 @@ def stylise(
     state = hashlib.sha256(repr((tuple(images.shape), styles, digest, seed)).encode())
     state.update(images.cpu().numpy().tobytes())
     cache = runs_folder() / "cache" / f"styles-{state.hexdigest()[:16]}.npz"
-    copies = _read_cache(cache, images)
-    if copies is None:
+    kept = (read_arrays(cache) or {}).get("images")
+    if kept is not None and kept.shape == images.shape and kept.dtype == np.uint8:
+        copies = torch.from_numpy(kept)
+    else:
         copies = torch.empty_like(images, device="cpu")
         with progress_bar(len(images), f"styles, {kind}") as bar:
             for index, style in enumerate(styles):
                 mine = draws == index
+                if not mine.any():
+                    continue
                 copies[mine] = in_style(images[mine], style, kind, device, threads, bar.update)
         write_whole(cache, lambda path: np.savez(path, images=copies.numpy()))
     names = tuple(styles[draw] for draw in draws.tolist())
@@ -98,8 +98,10 @@ def in_style(
     """Images in one style: uint8 (N, 3, H, W) → the same, on the CPU (§3.2, Figure II).
 
     generators, device, threads: as for `stylise`. on_batch: called with the size of each batch that
-    is done. Raises CourseError for an unknown style and for weights that are absent or damaged.
+    is done. Raises CourseError for images of another type, an unknown style, and weights that are
+    absent or damaged.
     """
+    tensor("images", images, "N 3 H W", "uint8")
     kind = choose_kind(generators)
     generator = load_generator(style, kind).to(find_device(device))
     with thread_count(threads):
@@ -132,13 +134,3 @@ def apply_style(
         if on_batch is not None:
             on_batch(len(part))
     return out
-
-
-def _read_cache(path: Path, images: Tensor) -> Tensor | None:
-    """Copies made before, or None if there are none or the file is damaged."""
-    try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-            copies = torch.from_numpy(arrays["images"])
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
-        return None
-    return copies if copies.shape == images.shape and copies.dtype == torch.uint8 else None

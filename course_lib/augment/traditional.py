@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from course_lib.errors import CourseError
+from course_lib.errors import CourseError, choose, number, tensor
 from course_lib.tasks import Task
 
 CHUNK = 50  # images sampled together: what they need stays in a processor's cache
@@ -45,12 +45,11 @@ class Transforms:
 
     def __post_init__(self) -> None:
         for name, most in BOUNDS.items():
-            value = getattr(self, name)
-            if not isinstance(value, (int, float)) or not 0 <= value <= most:
-                raise CourseError(f"{name} {value!r} must be a number from 0 to {most}")
+            number(name, getattr(self, name), 0, most)
 
     def only(self, name: str) -> Transforms:
         """The same range for one transformation, all others switched off."""
+        choose("transforms", name, BOUNDS)
         return Transforms(**{**dict.fromkeys(BOUNDS, 0.0), name: getattr(self, name)})
 
     def amounts(self) -> dict[str, float]:
@@ -92,8 +91,12 @@ def traditional(images: Tensor, transforms: Transforms, generator: torch.Generat
 
     Raises CourseError for images of another type, and for a hue on grey images.
     """
-    if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[1] not in (1, 3):
-        raise CourseError(f"images {tuple(images.shape)} {images.dtype} must be uint8 (N, C, H, W)")
+    tensor("images", images, "N 1|3 H W", "uint8")
+    if not isinstance(transforms, Transforms) or not isinstance(generator, torch.Generator):
+        raise CourseError(
+            f"transforms {transforms!r} and generator {generator!r} must be Transforms and a "
+            "torch.Generator: without one, no result comes twice"
+        )
     if transforms.hue and images.shape[1] == 1:
         raise CourseError(f"hue {transforms.hue!r} must be 0 for grey images")
     count, _, height, width = images.shape

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from course_lib.errors import choose
+from course_lib.errors import choose, whole_number
 
 INITIALISATIONS = ("glorot", "torch")
 
@@ -21,11 +21,12 @@ class AugNet(nn.Module):
     (PyTorch's default). No normalisation follows a layer, so the choice sets the contrast of the
     first images: with "torch" it is a hundredth of the inputs', and training hardly changes that.
 
-    Raises CourseError for another initialisation.
+    Raises CourseError for another initialisation, and channels that are no whole number.
     """
 
     def __init__(self, channels: int = 3, initialisation: str = "glorot") -> None:
         super().__init__()
+        whole_number("channels", channels, at_least=1)
         choose("initialisation", initialisation, INITIALISATIONS)
         self.layers = nn.Sequential(
             nn.Conv2d(2 * channels, 16, kernel_size=3, padding="same"),

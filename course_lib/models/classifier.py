@@ -22,7 +22,7 @@ class SmallNet(nn.Sequential):
     """
 
     def __init__(self, channels: int = 3, side: int = 64) -> None:
-        if channels not in (1, 3):
+        if whole_number("channels", channels, at_least=1) not in (1, 3):
             raise CourseError(f"channels {channels!r} must be 1 (grey) or 3 (RGB)")
         if whole_number("side", side, at_least=4) % 4:
             raise CourseError(f"side {side!r} must be a multiple of 4: two poolings halve it twice")

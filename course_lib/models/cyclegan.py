@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from course_lib.errors import whole_number
+
 
 class ResidualBlock(nn.Module):
     """y = x + conv_block(x), with no ReLU after the sum: (N, C, H, W) → the same shape."""
@@ -37,6 +39,8 @@ class Generator(nn.Module):
 
     def __init__(self, width: int = 64, blocks: int = 9) -> None:
         super().__init__()
+        whole_number("width", width, at_least=1)
+        whole_number("blocks", blocks, at_least=0)
         layers: list[nn.Module] = [
             nn.ReflectionPad2d(3),
             nn.Conv2d(3, width, kernel_size=7),
@@ -77,6 +81,8 @@ class Discriminator(nn.Module):
 
     def __init__(self, width: int = 64, halvings: int = 3, noise: float = 0.0) -> None:
         super().__init__()
+        whole_number("width", width, at_least=1)
+        whole_number("halvings", halvings, at_least=1)
         self.noise = noise
         layers: list[nn.Module] = [
             nn.Conv2d(3, width, kernel_size=4, stride=2, padding=1),

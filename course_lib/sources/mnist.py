@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import zipfile
-
-import numpy as np
 import torch
 from torch import Tensor
 
 from course_lib.errors import CourseError
-from course_lib.folders import BUNDLED, data_folder
+from course_lib.folders import BUNDLED, data_folder, read_arrays
 from course_lib.sources import Examples
 
 DIGITS = (0, 8)
@@ -29,13 +26,12 @@ def load_zeros_and_eights() -> tuple[Examples, Examples]:
         pool = [digits[:PAPER_COUNT] for digits in _torchvision_digits(train=True)]
         return _examples(pool), _examples(_torchvision_digits(train=False))
     path = BUNDLED / "mnist-0-8.npz"
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            digits = [torch.from_numpy(file[name]) for name in ("zeros", "eights")]
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+    arrays = read_arrays(path) or {}
+    if not {"zeros", "eights"} <= arrays.keys():
         raise CourseError(
             f"{path} is damaged or gone: `git checkout data/{path.name}` brings it back"
-        ) from error
+        )
+    digits = [torch.from_numpy(arrays[name]) for name in ("zeros", "eights")]
     count = min(len(images) for images in digits) - BUNDLED_TEST_COUNT
     held_out = [images[len(images) - BUNDLED_TEST_COUNT :] for images in digits]
     return _examples([images[:count] for images in digits]), _examples(held_out)
@@ -46,12 +42,12 @@ def _torchvision_digits(train: bool) -> list[Tensor]:
 
     try:
         data = MNIST(data_folder(), train=train, download=False)
-    except (RuntimeError, OSError, ValueError, AssertionError) as error:
+        return [data.data[data.targets == digit] for digit in DIGITS]
+    except Exception as error:  # bytes that are no such file can raise nearly anything
         raise CourseError(
             f"{data_folder() / 'MNIST' / 'raw'} cannot be read: it must hold torchvision's four "
             "unpacked MNIST files, or be absent"
         ) from error
-    return [data.data[data.targets == digit] for digit in DIGITS]
 
 
 def _examples(digits: list[Tensor]) -> Examples:

@@ -18,12 +18,17 @@ import torch
 from PIL import Image
 
 from course_lib.errors import CourseError
-from course_lib.folders import data_folder, runs_folder, write_whole
+from course_lib.folders import data_folder, read_arrays, runs_folder, write_whole
 from course_lib.sources import Examples
 
 NAME = "tiny-imagenet-200"
 SIDE = 64
 LARGEST = 2**21  # bytes of a file, unpacked: many times what the official ones have
+# What damaged bytes make zipfile raise; a `file` may raise errors of its own, which pass.
+UNZIPPABLE = (
+    zipfile.BadZipFile, OSError, EOFError, ValueError, LookupError, ArithmeticError, RuntimeError,
+    struct.error, zlib.error,
+)  # fmt: skip
 FEWEST = 10  # training images a class: fewer cannot be split 80:20 with anything to measure
 
 
@@ -67,7 +72,7 @@ def _load(files: OfficialFolder | OfficialZip, wnids: Sequence[str]) -> tuple[Ex
     ]
     key = hashlib.sha256(repr((tuple(wnids), members, stamps)).encode()).hexdigest()[:16]
     cache = runs_folder() / "cache" / f"{NAME}-{key}.npz"
-    arrays = _read_cache(cache)
+    arrays = read_arrays(cache)
     if arrays is None:
         arrays = {
             f"{part}{label}": _decode(files, of_class)
@@ -120,17 +125,10 @@ class OfficialZip:
         self.root = root
         try:
             self.file = zipfile.ZipFile(file or root)
-        # What damaged bytes make zipfile raise.
-        except (
-            zipfile.BadZipFile,
-            OSError,
-            ValueError,
-            NotImplementedError,
-            struct.error,
-        ) as error:
+        except UNZIPPABLE as error:
             raise CourseError(f"{root} is no complete zip file ({error}): get it again") from error
         self.all_names = [
-            name.removeprefix(f"{NAME}/") for name in self.file.namelist() if name[-1] != "/"
+            name.removeprefix(f"{NAME}/") for name in self.file.namelist() if not name.endswith("/")
         ]
 
     def names(self, folder: str) -> list[str]:
@@ -153,9 +151,7 @@ class OfficialZip:
             if self.info(name).file_size > LARGEST:
                 raise zipfile.BadZipFile(f"it unpacks to {self.info(name).file_size:,} bytes")
             return self.file.read(f"{NAME}/{name}")
-        # A damaged member shows as any of these: bad sum, bad deflate stream, odd method, no entry.
-        except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, KeyError,
-                RuntimeError) as error:  # fmt: skip
+        except UNZIPPABLE as error:
             raise CourseError(f"{self.root} holds {name} damaged or not at all: {error}") from error
 
 
@@ -216,14 +212,5 @@ def _decode_one(name: str, data: bytes) -> np.ndarray:
             if image.size != (SIDE, SIDE):
                 raise CourseError(f"{name} is {image.size[0]}×{image.size[1]}, not {SIDE}×{SIDE}")
             return np.asarray(image.convert("RGB")).transpose(2, 0, 1)
-    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise CourseError(f"{name} is no readable image ({error}): get it again") from error
-
-
-def _read_cache(path: Path) -> dict[str, np.ndarray] | None:
-    """Arrays of a cache file, or None if it is absent or damaged (a zip checks its own sums)."""
-    try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-            return {name: arrays[name] for name in arrays.files}
-    except (OSError, ValueError, AttributeError, EOFError, zipfile.BadZipFile, zlib.error):
-        return None

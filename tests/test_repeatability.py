@@ -1,0 +1,53 @@
+"""The same result again: what the README's table promises, measured on short runs."""
+
+import json
+
+import pytest
+import torch
+
+from course_lib.experiments import study
+from course_lib.results import read_results
+from course_lib.tasks import load_task
+from course_lib.training import fit
+
+TIMES = ("seconds", "images_per_second")  # curves of how long it took
+# Between one thread and two, in short runs (the README's table).
+LOSS_TOLERANCE = 1e-3
+WEIGHT_TOLERANCE = 1e-2
+
+
+def without_times(path):
+    record = json.loads(path.read_text())
+    del record["seconds"], record["environment"]["date"]
+    for name in TIMES:
+        del record["curves"][name]
+    return record
+
+
+def test_a_study_done_twice_gives_the_same_files(tmp_path):
+    """Every arm of the pictures, and one of the digits, in two processes and in one."""
+    for folder, workers in (("first", 1), ("again", 2)):
+        size = {"epochs": 2, "images_per_class": 5, "workers": workers}
+        study(["dogs-vs-cats"], preset="quick", folder=tmp_path / folder, **size)
+        study(["mnist-0-vs-8"], ["neural"], preset="quick", folder=tmp_path / folder, **size)
+    first, again = (sorted((tmp_path / folder).iterdir()) for folder in ("first", "again"))
+    assert [path.name for path in first] == [path.name for path in again] and len(first) == 11
+    for one, other in zip(first, again, strict=True):
+        assert without_times(one) == without_times(other), one.name
+    assert not read_results(tmp_path / "again")[1]
+
+
+@pytest.mark.parametrize(
+    ("name", "learned"),
+    [("mnist-0-vs-8", None), ("mnist-0-vs-8", "neural-content"), ("dogs-vs-cats", "neural-style")],
+)
+def test_two_threads_differ_from_one_by_rounding(name, learned):
+    task = load_task(name, images_per_class=10)
+    (model, one), (other_model, two) = (
+        fit(task, learned, epochs=2, batch_size=8, threads=threads) for threads in (1, 2)
+    )
+    for curve in one.curves.keys() - set(TIMES):
+        tolerance = LOSS_TOLERANCE if "loss" in curve else 0
+        assert two.curves[curve] == pytest.approx(one.curves[curve], abs=tolerance), curve
+    for ours, theirs in zip(model.parameters(), other_model.parameters(), strict=True):
+        assert torch.allclose(ours, theirs, rtol=0, atol=WEIGHT_TOLERANCE)
