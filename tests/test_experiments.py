@@ -76,6 +76,7 @@ def test_study_in_processes_gives_what_runs_give(tmp_path, capsys):
     assert [result.seconds for result in more[:3]] == [result.seconds for result in results]
 
 
+@pytest.mark.slow
 def test_a_killed_study_goes_on(tmp_path):
     command = [
         sys.executable, "-m", "course_lib", "study", "--tasks", "mnist-0-vs-8", "--preset", "quick",

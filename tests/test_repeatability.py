@@ -24,6 +24,7 @@ def without_times(path):
     return record
 
 
+@pytest.mark.slow
 def test_a_study_done_twice_gives_the_same_files(tmp_path):
     """Every arm of the pictures, and one of the digits, in two processes and in one."""
     for folder, workers in (("first", 1), ("again", 2)):
@@ -37,6 +38,7 @@ def test_a_study_done_twice_gives_the_same_files(tmp_path):
     assert not read_results(tmp_path / "again")[1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "learned"),
     [("mnist-0-vs-8", None), ("mnist-0-vs-8", "neural-content"), ("dogs-vs-cats", "neural-style")],
