@@ -13,6 +13,7 @@ import pytest
 from test_notebooks import write
 
 from course_lib import experiments
+from course_lib.errors import CourseError
 from course_lib.experiments import PAPER, study
 from course_lib.folders import runs_folder
 from course_lib.results import read_results, results_table
@@ -35,6 +36,9 @@ except NotebookFailed as error:
 except KeyboardInterrupt:
     sys.exit("stopped")
 """
+
+
+SHORT = {"epochs": 1, "images_per_class": 20, "workers": 1}
 
 
 @pytest.fixture(scope="module")
@@ -139,8 +143,40 @@ def test_a_clock_that_jumps_back(tmp_path, monkeypatch):
 
     monkeypatch.setattr(experiments.datetime, "datetime", Jumping)
     monkeypatch.setattr(time, "time", iter(range(10**9, 0, -1000)).__next__)
-    call = {"epochs": 1, "images_per_class": 20, "workers": 1, "folder": tmp_path}
+    call = {**SHORT, "folder": tmp_path}
     first, second = study(["mnist-0-vs-8"], ["none"], [0, 1], **call)
     assert first.environment["date"] > second.environment["date"]
     assert 0 < first.seconds < 60 and 0 < second.seconds < 60
     assert study(["mnist-0-vs-8"], ["none"], [0, 1], **call)[0].environment == first.environment
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX limits")
+def test_a_disk_that_takes_no_more(tmp_path):
+    """Files may grow to 1,000 bytes here, as on a disk that fills up while a file is written."""
+    import resource
+
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000, before[1]))
+    try:
+        with pytest.raises(CourseError, match="cannot write .*: File too large") as caught:
+            study(["mnist-0-vs-8"], ["none"], folder=tmp_path / "runs", **SHORT)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert "\n" not in str(caught.value)
+    assert not list((tmp_path / "runs").iterdir())
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX permissions")
+def test_a_folder_that_may_only_be_read(tmp_path):
+    shut = tmp_path / "shut"
+    shut.mkdir(mode=0o555)
+    was_root = os.geteuid() == 0
+    if was_root:  # who may write anywhere
+        os.seteuid(65534)
+    try:
+        with pytest.raises(CourseError, match="cannot write .*shut.*: Permission denied"):
+            study(["mnist-0-vs-8"], ["none"], folder=shut / "runs", **SHORT)
+    finally:
+        if was_root:
+            os.seteuid(0)
+    assert not list(shut.iterdir())
