@@ -1,6 +1,6 @@
 """Ratios of traditional augmentation, measured in turns (A B A B …) in one run.
 
-    pip install 'kornia>=0.8'    # optional: without it, that line is left out
+    pip install -e '.[bench]'    # Kornia: without it, that line is left out
     python tests/benchmarks/traditional.py [--rounds 5]
 
 800 images of 64×64×3 with all transformations: `traditional` against a loop over the images with
