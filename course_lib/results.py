@@ -125,17 +125,17 @@ def _arm(settings: dict) -> str:
 
 def show_table(table: pd.DataFrame) -> str:
     """A results table as text for the terminal: three decimals, a dash where there is none."""
-    return table.to_string(index=False, formatters=_formats(table))
+    return table.to_string(index=False, formatters=_formats(table), na_rep="–")
 
 
 def html_table(table: pd.DataFrame) -> str:
     """The same table for a page, with everything in it escaped."""
-    return table.to_html(index=False, formatters=_formats(table), border=0)
+    return table.to_html(index=False, formatters=_formats(table), na_rep="–", border=0)
 
 
 def _formats(table: pd.DataFrame) -> dict:
     numbers = table.select_dtypes("float").columns
-    formats = {name: lambda value: "–" if pd.isna(value) else f"{value:.3f}" for name in numbers}
+    formats = {name: "{:.3f}".format for name in numbers}  # pandas asks for no format of nan
     if "seconds" in formats:
         formats["seconds"] = "{:.0f}".format
     return formats

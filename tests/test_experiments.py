@@ -156,6 +156,8 @@ def test_table(tmp_path):
     )
     assert table.loc[0, "a class"] == 20 and table.loc[0, "arm"] == "none"
     assert "0.972" in show_table(table) and "mnist" in show_table(table)
+    without = show_table(results_table(results, {}))
+    assert "–" in without and "NaN" not in without
 
 
 def test_a_single_transformation_is_named_in_the_table(tmp_path):
