@@ -193,6 +193,7 @@ def test_pool():
     assert sorted(given + kept) == fakes.flatten().tolist()
 
 
+@pytest.mark.slow
 def test_training_learns_and_is_reproducible():
     recipe = changed(TINY, ["steps=150", "width=4", "warm_up=30", "learning_rate=2e-3"])
     reports = []
@@ -211,6 +212,7 @@ def test_training_learns_and_is_reproducible():
     assert red > blue, "a blue picture does not come out red"
 
 
+@pytest.mark.slow
 def test_a_stopped_training_goes_on_as_if_never_stopped(tmp_path):
     class Stopped(Exception):
         pass
@@ -231,6 +233,7 @@ def test_a_stopped_training_goes_on_as_if_never_stopped(tmp_path):
         assert torch.equal(ours, theirs)
 
 
+@pytest.mark.slow
 def test_a_style_can_start_from_another(tmp_path):
     first, _ = train_cyclegan([BLUE], RED, TINY, tmp_path / "first")
     second, _ = train_cyclegan(
@@ -313,6 +316,7 @@ def test_own_photographs(real_images):
     assert {tuple(picture.shape) for picture in scenes + real} == {(3, 64, 64)}
 
 
+@pytest.mark.slow
 def test_the_command_trains_a_style(tmp_path, capsys):
     (tmp_path / "domain").mkdir()
     for k, picture in enumerate(RED):

@@ -64,6 +64,7 @@ def test_a_damaged_result_is_done_again(tmp_path):
         assert read_result(path) is not None
 
 
+@pytest.mark.slow
 def test_study_in_processes_gives_what_runs_give(tmp_path, capsys):
     results = study(seeds=[0, 1, 2], workers=2, folder=tmp_path / "study", **STUDY)
     alone = [run(settings_of(**MNIST, seed=seed), tmp_path / "alone") for seed in range(3)]

@@ -335,6 +335,7 @@ def test_kernel_that_does_not_start_is_told_as_such(tmp_path):
         run_notebooks("quick", {}, tmp_path, out=tmp_path / "out")
 
 
+@pytest.mark.slow
 def test_limit_holds_for_the_notebook_as_a_whole(tmp_path):
     start = time.monotonic()
     lines = fail(tmp_path, *["import time; print('reached'); time.sleep(2)"] * 5, timeout=6)

@@ -355,6 +355,7 @@ def send(handler, body, status=200, kind="application/octet-stream", announced=N
     handler.wfile.write(body)
 
 
+@pytest.mark.slow
 def test_the_published_generators_are_fetched_once(server, monkeypatch, capsys):
     monkeypatch.setattr(weights.fetch_styles, "__defaults__", (server.address,))
     assert choose_kind("auto") == "bundled"

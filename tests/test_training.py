@@ -75,6 +75,7 @@ def test_same_seed_same_bits_in_one_process(tiny_task):
     assert weights_digest(fit(tiny_task, epochs=2, seed=4)[0]) != weights_digest(model)
 
 
+@pytest.mark.slow
 def test_same_seed_same_bits_across_processes():
     program = (
         "import hashlib; from course_lib.tasks import load_task; from course_lib.training import fit;"
