@@ -2,6 +2,8 @@
 # The virtual environment is named by relative path: this folder's own path may hold spaces.
 PYTHON ?= python3
 BIN = .venv/bin
+# Where the notebooks keep their runs while they are tested.
+NBVAL_RUNS ?= $(CURDIR)/runs/nbval
 
 .PHONY: course test lab data check paper store install
 
@@ -13,7 +15,7 @@ test: .venv/installed-test
 	$(BIN)/python -m ruff format --check .
 	$(BIN)/python -m pytest -m "not slow"
 	$(BIN)/python -m pytest -m slow
-	COURSE_DATA="$(CURDIR)/tests/no-data" COURSE_RUNS="$(CURDIR)/runs/nbval" $(BIN)/python -m pytest -p nbval \
+	COURSE_DATA="$(CURDIR)/tests/no-data" COURSE_RUNS="$(NBVAL_RUNS)" $(BIN)/python -m pytest -p nbval \
 		--nbval --nbval-current-env --nbval-cell-timeout=300 \
 		--nbval-sanitize-with tests/nbval.cfg notebooks
 
