@@ -106,14 +106,8 @@ def wrong_images(root: Path, wnids: Iterable[str]) -> list[str]:
     root: a folder or zip. Images without a known digest count as right. CourseError if one is
     damaged.
     """
-    known = _known_digests()
     with closing(open_official(root)) as files:
-        return [
-            name
-            for members in _collect(files, list(wnids)).values()
-            for name, content in members.items()
-            if name in known and hashlib.sha256(content).hexdigest() != known[name]
-        ]
+        return _wrong(_collect(files, list(wnids)))
 
 
 def _from_mirrors(
@@ -248,7 +242,6 @@ def _collect(
 
 def _check(classes: Classes, root: Path | str, official: Official) -> None:
     """CourseError unless every class has all its images, and the known ones their digests."""
-    known = _known_digests()
     for wnid, members in classes.items():
         training = sum(name.startswith("train/") for name in members)
         validation = len(members) - training - 1
@@ -257,15 +250,20 @@ def _check(classes: Classes, root: Path | str, official: Official) -> None:
                 f"{root} has {training} training and {validation} validation images of {wnid}, not "
                 f"{official.training} and {official.validation}"
             )
-        for name, content in members.items():
-            if name in known and hashlib.sha256(content).hexdigest() != known[name]:
-                raise CourseError(f"{root} has other bytes for {name} than the paper's data")
+    for name in _wrong(classes):
+        raise CourseError(f"{root} has other bytes for {name} than the paper's data")
 
 
-def _known_digests() -> dict[str, str]:
-    """Name in the official layout → SHA-256, of the images that have one."""
+def _wrong(classes: Classes) -> list[str]:
+    """Names of images whose SHA-256 is known, and another."""
     lines = DIGESTS.read_text(encoding="ascii").splitlines()
-    return {name: digest for digest, name in (line.split("  ") for line in lines)}
+    known = {name: digest for digest, name in (line.split("  ") for line in lines)}
+    return [
+        name
+        for members in classes.values()
+        for name, content in members.items()
+        if name in known and hashlib.sha256(content).hexdigest() != known[name]
+    ]
 
 
 def _write_zip(path: Path, classes: Mapping[str, Mapping[str, bytes]]) -> None:
