@@ -13,6 +13,7 @@ from IPython.display import Markdown
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
+from torchvision.utils import make_grid
 
 from course_lib.augment.styles import apply_style, in_style
 from course_lib.augment.traditional import Transforms, traditional
@@ -58,39 +59,47 @@ def show_source(thing: object) -> Markdown:
     return Markdown(f"```python\n{textwrap.dedent(inspect.getsource(thing))}```")
 
 
-def draw_image(axes: Axes, image: Tensor, title: str = "") -> None:
-    """One uint8 image (C, H, W), grey or RGB, without axes."""
-    axes.imshow(image.permute(1, 2, 0).squeeze(2), cmap="gray", vmin=0, vmax=255)
-    axes.set_title(title, fontsize="small")
-    axes.axis("off")
-
-
-def image_grid(images: Tensor, titles: Sequence[str] | None = None, columns: int = 10) -> Figure:
-    """A contact sheet of uint8 images (N, C, H, W); a title over each, if there are any."""
+def image_grid(images: Tensor, titles: Sequence[str] = (), columns: int = 10) -> Figure:
+    """A contact sheet of uint8 images (N, C, H, W); titles, if any, stand above the columns."""
     tensor("images", images, "N 1|3 H W", "uint8")
     rows = -(-len(images) // whole_number("columns", columns, at_least=1))
-    height = 0.95 if titles is None else 1.15
-    figure, axes = plt.subplots(rows, columns, figsize=(0.92 * columns, height * rows))
-    for index, place in enumerate(axes.flat if rows * columns > 1 else [axes]):
-        place.axis("off")
-        if index < len(images):
-            draw_image(place, images[index], titles[index] if titles else "")
+    figure, axes = plt.subplots(figsize=(0.92 * columns, 0.93 * rows + 0.25 * bool(titles)))
+    _mosaic(axes, images, columns, titles)
     return figure
 
 
 def class_sheets(task: Task, first: int = 0) -> Figure:
     """Fifteen training images of each of the task's two classes, from `first` on, side by side."""
     rows, columns = 3, 5
-    figure = plt.figure(figsize=(9.6, 0.93 * rows + 0.6))
+    figure, axes = plt.subplots(1, 2, figsize=(9.6, 0.93 * rows + 0.6))
     figure.suptitle(task.title)
-    for label, part in enumerate(figure.subfigures(1, 2, wspace=0.03)):
+    for label, place in enumerate(axes):
         images = task.train.images[task.train.labels == label][first : first + rows * columns]
-        part.suptitle(f"label {label}: {task.classes[label]}", fontsize="medium")
-        for index, place in enumerate(part.subplots(rows, columns).flat):
-            place.axis("off")
-            if index < len(images):
-                draw_image(place, images[index])
+        _mosaic(place, images, columns)
+        place.set_title(f"label {label}: {task.classes[label]}")
     return figure
+
+
+def _mosaic(
+    axes: Axes,
+    images: Tensor,
+    columns: int,
+    above: Sequence[str] = (),
+    beside: Sequence[str] = (),
+) -> None:
+    """uint8 images (N, C, H, W) in rows, as one picture: axes of their own take ten times as long.
+
+    above, beside: names of the columns, and of the rows.
+    """
+    gap = 3
+    together = make_grid(images, nrow=columns, padding=gap, pad_value=255)
+    axes.imshow(together.permute(1, 2, 0))
+    high, wide = (side + gap for side in images.shape[2:])
+    axes.set_xticks([gap + wide * (column + 0.5) for column in range(len(above))], above)
+    axes.set_yticks([gap + high * (row + 0.5) for row in range(len(beside))], beside)
+    axes.tick_params(length=0, top=True, labeltop=True, bottom=False, labelbottom=False)
+    axes.spines[:].set_visible(False)
+    axes.grid(False)
 
 
 def learning_curves(results: Sequence[Result]) -> Figure:
@@ -187,18 +196,14 @@ def cyclegan_curves(curves: Mapping[str, Sequence[float]]) -> Figure:
     return figure
 
 
-def labelled_rows(rows: Mapping[str, Tensor]) -> Figure:
-    """Rows of uint8 images (N, C, H, W), each with its name on the left."""
-    count = max(len(images) for images in rows.values())
-    figure, axes = plt.subplots(
-        len(rows), count, figsize=(0.92 * count + 1.6, 0.95 * len(rows)), squeeze=False
-    )
-    for line, (name, images) in zip(axes, rows.items(), strict=True):
-        for place in line:
-            place.axis("off")
-        for place, image in zip(line, images, strict=False):
-            draw_image(place, image)
-        line[0].text(-0.15, 0.5, name, transform=line[0].transAxes, ha="right", va="center")
+def labelled_rows(rows: Mapping[str, Tensor], above: Sequence[str] = ()) -> Figure:
+    """Rows of as many uint8 images each (N, C, H, W), with their names on the left.
+
+    above: names of the columns.
+    """
+    count = len(next(iter(rows.values())))
+    figure, axes = plt.subplots(figsize=(0.92 * count + 1.6, 0.93 * len(rows) + 0.25 * bool(above)))
+    _mosaic(axes, torch.cat(list(rows.values())), count, above, list(rows))
     return figure
 
 
@@ -306,9 +311,10 @@ def arm_panels(results: Sequence[Result], title: str, measure: str = "validation
 
 
 def forest_plot(differences: Mapping[str, pd.DataFrame], title: str) -> Figure:
-    """Each arm's difference to another in points: mean and interval over seeds; a panel a task.
+    """Each arm's difference to another in points: mean and intervals over seeds; a panel a task.
 
-    differences: task → table with columns arm, mean, low, high, seeds (accuracies, 0–1).
+    differences: task → table of `comparison.differences` (accuracies, 0–1). Thin lines are
+    Student's intervals, thick ones the bootstrap's.
     """
     most = max(len(table) for table in differences.values())
     figure, axes = plt.subplots(
@@ -319,7 +325,9 @@ def forest_plot(differences: Mapping[str, pd.DataFrame], title: str) -> Figure:
     for place, (task, table) in zip(axes[0], differences.items(), strict=True):
         for height, row in enumerate(table.iloc[::-1].itertuples()):
             colour = ARM_STYLES[row.arm][0]
-            place.plot([100 * row.low, 100 * row.high], [height, height], color=colour, lw=2.5)
+            thin, thick = (row.low, row.high), (row.bootstrap_low, row.bootstrap_high)
+            for (low, high), width in ((thin, 1), (thick, 4)):
+                place.plot([100 * low, 100 * high], [height, height], color=colour, lw=width)
             place.plot(100 * row.mean, height, "o", color=colour, ms=6)
         place.set_yticks(range(len(table)), table["arm"].iloc[::-1])
         place.axvline(0, color=GREY, lw=1, ls=":")

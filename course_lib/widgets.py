@@ -6,19 +6,24 @@ papermill, and it leaves nothing behind but its controls.
 
 from __future__ import annotations
 
+import base64
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import lru_cache
 
 import ipywidgets
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from IPython.display import DisplayHandle, Image, display
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.transforms import Bbox
 from scipy.stats import binom
 from torch import Tensor
 
-from course_lib.augment.styles import in_style
+from course_lib.augment.styles import apply_style
 from course_lib.augment.traditional import BOUNDS, Transforms, traditional, transforms_for
 from course_lib.figures import (
     BLUE,
@@ -27,6 +32,7 @@ from course_lib.figures import (
     class_sheets,
     cyclegan_curves,
     image_grid,
+    labelled_rows,
     learned_curves,
     pair_rows,
     stretched,
@@ -36,29 +42,48 @@ from course_lib.statistics import images_needed, mcnemar, mcnemar_power, wilson_
 from course_lib.tasks import Task
 from course_lib.training import History
 from course_lib.unpaired import CycleGAN
-from course_lib.weights import STYLES
+from course_lib.weights import KINDS, STYLES, choose_kind, load_generator
+
+IMAGE_COUNTS = (50, 100, 200, 500, 1000, 2000, 5000, 10_000)
 
 
-def explorer(
-    draw: Callable[..., Figure], description: str, **controls: ipywidgets.Widget
-) -> ipywidgets.VBox:
-    """Controls above a picture that `draw(**values of the controls)` makes anew on each change."""
-    picture = ipywidgets.Image(
-        format="png", layout={"max_width": "100%", "align_self": "flex-start"}
-    )
+class Explorer(ipywidgets.VBox):
+    """Controls above a picture that `draw(**values of the controls)` makes anew on each change.
 
-    def redraw(_change: object = None) -> None:
-        picture.value = _png(draw(**{name: control.value for name, control in controls.items()}))
+    Where widgets cannot be shown, the first picture stands for it.
+    """
 
-    for control in controls.values():
-        control.style.description_width = "9rem"
-        control.layout.width = "min(34rem, 100%)"
-        control.observe(redraw, names="value")
-    redraw()
-    return ipywidgets.VBox([ipywidgets.HTML(description), *controls.values(), picture])
+    def __init__(
+        self, draw: Callable[..., Figure], description: str, **controls: ipywidgets.Widget
+    ) -> None:
+        picture = ipywidgets.Image(
+            format="png", layout={"max_width": "100%", "align_self": "flex-start"}
+        )
+        places: list[Bbox] = []
+
+        def redraw(_change: object = None) -> None:
+            figure = draw(**{name: control.value for name, control in controls.items()})
+            if places:  # the layout of the first picture: to find it takes most of a drawing's time
+                figure.set_layout_engine("none")
+                for axes, place in zip(figure.axes, places, strict=True):
+                    axes.set_position(place)
+            picture.value = _png(figure)
+            places[:] = [axes.get_position() for axes in figure.axes]
+
+        for control in controls.values():
+            control.style.description_width = "9rem"
+            control.layout.width = "min(34rem, 100%)"
+            control.observe(redraw, names="value")
+        redraw()
+        super().__init__([ipywidgets.HTML(description), *controls.values(), picture])
+
+    def _repr_mimebundle_(self, **options: object) -> dict:
+        bundle = super()._repr_mimebundle_(**options)
+        picture = self.children[-1].value
+        return bundle | {"image/png": base64.b64encode(picture).decode("ascii")}
 
 
-def browse_images(tasks: list[Task]) -> ipywidgets.VBox:
+def browse_images(tasks: list[Task]) -> Explorer:
     """Leaf through the training images of each task, fifteen of each class at a time."""
     by_name = {task.name: task for task in tasks}
     pages = min(len(task.train.labels) for task in tasks) // 30
@@ -66,7 +91,7 @@ def browse_images(tasks: list[Task]) -> ipywidgets.VBox:
     def draw(task: str, page: int) -> Figure:
         return class_sheets(by_name[task], first=15 * (page - 1))
 
-    return explorer(
+    return Explorer(
         draw,
         "Leaf through the training images. Which would you get wrong yourself?",
         task=ipywidgets.Dropdown(options=list(by_name), description="task"),
@@ -74,18 +99,16 @@ def browse_images(tasks: list[Task]) -> ipywidgets.VBox:
     )
 
 
-def explore_interval() -> ipywidgets.VBox:
+def explore_interval() -> Explorer:
     """Accuracy and number of images against the width of Wilson's interval."""
 
     def draw(accuracy: float, count: int) -> Figure:
         low, high = wilson_interval(round(accuracy * count), count)
-        counts = np.unique(np.geomspace(20, 20_000, 60).astype(int))
-        bounds = np.array([wilson_interval(round(accuracy * n), int(n)) for n in counts])
+        bounds = np.array([wilson_interval(round(accuracy * n), n) for n in IMAGE_COUNTS])
         figure, axes = plt.subplots(figsize=(7.4, 3.2))
-        axes.fill_between(counts, bounds[:, 0], bounds[:, 1], color=BLUE, alpha=0.2, lw=0)
+        axes.fill_between(IMAGE_COUNTS, bounds[:, 0], bounds[:, 1], color=BLUE, alpha=0.2, lw=0)
         axes.plot([count, count], [low, high], color=RED, lw=3)
-        axes.set_xscale("log")
-        axes.set_xlabel("number of images")
+        _log_of_images(axes)
         axes.set_ylabel("accuracy")
         axes.set_ylim(0.4, 1)
         axes.set_title(
@@ -93,18 +116,18 @@ def explore_interval() -> ipywidgets.VBox:
         )
         return figure
 
-    return explorer(
+    return Explorer(
         draw,
         "How wide is the interval, and how many images make it narrow?",
         accuracy=ipywidgets.FloatSlider(0.855, min=0.5, max=1, step=0.005,
                                         readout_format=".3f", description="accuracy"),
         count=ipywidgets.SelectionSlider(
-            options=[50, 100, 200, 500, 1000, 2000, 5000, 10_000], value=200, description="images"
+            options=IMAGE_COUNTS, value=200, description="images"
         ),
     )  # fmt: skip
 
 
-def explore_mcnemar() -> ipywidgets.VBox:
+def explore_mcnemar() -> Explorer:
     """Two networks on the same images: what a split of their disagreements tells."""
 
     def draw(only_first: int, only_second: int) -> Figure:
@@ -115,13 +138,15 @@ def explore_mcnemar() -> ipywidgets.VBox:
         figure, axes = plt.subplots(figsize=(7.4, 2.8))
         minority = min(only_first, only_second)
         uneven = np.minimum(heads, total - heads) <= minority
-        axes.bar(heads, binom.pmf(heads, total, 0.5), color=[RED if u else BLUE for u in uneven])
+        chances = binom.pmf(heads, total, 0.5)
+        axes.vlines(heads, 0, chances, colors=[RED if u else BLUE for u in uneven], lw=4)
+        axes.set_ylim(0, 1.05 * chances.max())
         axes.set_xlabel(f"of {total} disagreements: how many go to the first, if both are as good")
         axes.set_ylabel("chance")
         axes.set_title(f"{only_first} : {only_second}, p = {p:.3f} (sum of the red bars)")
         return figure
 
-    return explorer(
+    return Explorer(
         draw,
         "Images that only one of two networks has right. When is the split more than luck?",
         only_first=ipywidgets.IntSlider(12, 0, 40, description="only the first"),
@@ -129,30 +154,29 @@ def explore_mcnemar() -> ipywidgets.VBox:
     )
 
 
-def explore_power() -> ipywidgets.VBox:
+def explore_power() -> Explorer:
     """How many test images it takes to see a difference between two networks."""
 
     def draw(points: float, disagreement: float) -> Figure:
         difference = points / 100
         disagreement = max(disagreement, difference)
         shares = (disagreement + difference) / 2, (disagreement - difference) / 2
-        counts = np.unique(np.geomspace(50, 10_000, 14).astype(int))
         figure, axes = plt.subplots(figsize=(7.4, 3))
-        axes.plot(counts, [mcnemar_power(*shares, int(n)) for n in counts], "o-", color=BLUE, ms=3)
+        chances = [mcnemar_power(*shares, count) for count in IMAGE_COUNTS]
+        axes.plot(IMAGE_COUNTS, chances, "o-", color=BLUE, ms=3)
         axes.axhline(0.8, color=GREY, lw=1, ls=":")
         for count, name in ((100, "our test images"), (200, "the paper's validation images")):
             axes.axvline(count, color=RED, lw=1)
             axes.annotate(name, (count, 0.02), (3, 0), textcoords="offset points", rotation=90,
                           fontsize="small", color=RED)  # fmt: skip
-        axes.set_xscale("log")
+        _log_of_images(axes)
         axes.set_ylim(0, 1.02)
-        axes.set_xlabel("images")
         axes.set_ylabel("chance to find it")
         needed = images_needed(difference, disagreement)
         axes.set_title(f"80 % need {needed:,} images" if needed else "80 % need over 20,000 images")
         return figure
 
-    return explorer(
+    return Explorer(
         draw,
         "How many test images to see so many points, if the two disagree on so many images?",
         points=ipywidgets.FloatSlider(3, min=0.5, max=15, step=0.5, description="points",
@@ -162,7 +186,7 @@ def explore_power() -> ipywidgets.VBox:
     )  # fmt: skip
 
 
-def explore_transforms(task: Task) -> ipywidgets.VBox:
+def explore_transforms(task: Task) -> Explorer:
     """One training image and eight duplicates of it, transformed as the sliders say."""
 
     def draw(image: int, seed: int, **amounts: float) -> Figure:
@@ -170,7 +194,7 @@ def explore_transforms(task: Task) -> ipywidgets.VBox:
         copies = traditional(
             one.expand(8, -1, -1, -1), Transforms(**amounts), torch.Generator().manual_seed(seed)
         )
-        return image_grid(torch.cat([one, copies]), ["original", *[""] * 8], columns=9)
+        return image_grid(torch.cat([one, copies]), ["original"], columns=9)
 
     grey = task.train.images.shape[1] == 1
     start = transforms_for(task)
@@ -181,7 +205,7 @@ def explore_transforms(task: Task) -> ipywidgets.VBox:
         )
         for name, most in BOUNDS.items()
     }  # fmt: skip
-    return explorer(
+    return Explorer(
         draw,
         "How far can each go before you no longer know what you see?",
         image=ipywidgets.IntSlider(0, 0, len(task.train.labels) - 1, description="image"),
@@ -190,7 +214,7 @@ def explore_transforms(task: Task) -> ipywidgets.VBox:
     )
 
 
-def explore_augnet(task: Task, history: History) -> ipywidgets.VBox:
+def explore_augnet(task: Task, history: History) -> Explorer:
     """Any two training images of a class, and what AugNet makes of them after any epoch."""
 
     def draw(label: int, first: int, second: int, epoch: int) -> Figure:
@@ -202,7 +226,7 @@ def explore_augnet(task: Task, history: History) -> ipywidgets.VBox:
         return image_grid(shown, ["source 1", "source 2", f"epoch {epoch}", "stretched"], columns=4)
 
     most = torch.bincount(task.train.labels).min().item() - 1
-    return explorer(
+    return Explorer(
         draw,
         "Pick two images of a class, and an epoch.",
         label=ipywidgets.Dropdown(
@@ -216,18 +240,53 @@ def explore_augnet(task: Task, history: History) -> ipywidgets.VBox:
     )
 
 
-def explore_styles(task: Task) -> ipywidgets.VBox:
+def explore_weights(
+    task: Task, sources: Tensor, generated: Mapping[tuple[str, float], Tensor]
+) -> Explorer:
+    """What AugNet makes of some pairs, for each augmentation loss and weight α of the other loss.
+
+    sources: uint8 (K, 2, C, H, W). generated: (name of the augmentation loss, α) → normalised
+    images (K, C, H, W); β is 1 − α.
+    """
+    losses = list(dict.fromkeys(loss for loss, _ in generated))
+    alphas = sorted({alpha for _, alpha in generated}, reverse=True)
+
+    def draw(loss: str, alpha: float) -> Figure:
+        made = generated[loss, alpha]
+        rows = {"source 1": sources[:, 0], "source 2": sources[:, 1]}
+        return labelled_rows(
+            rows | {"generated": task.denormalise(made), "stretched": stretched(made)}
+        )
+
+    return Explorer(
+        draw,
+        "Give the classification loss more or less of the weight.",
+        loss=ipywidgets.Dropdown(options=losses, description="augmentation loss"),
+        alpha=ipywidgets.SelectionSlider(
+            options=[(f"α {alpha:g}, β {1 - alpha:g}", alpha) for alpha in alphas],
+            value=alphas[len(alphas) // 2], description="weights",
+        ),
+    )  # fmt: skip
+
+
+def explore_styles(task: Task) -> Explorer:
     """A training image in all six styles, mixed with the original as strongly as you like."""
+
+    kind = choose_kind("auto")
+    generators = [load_generator(style, kind) for style in STYLES]
+
+    @lru_cache(maxsize=1)  # to move the strength is to mix anew, no more
+    def copies(image: int) -> Tensor:
+        original = task.train.images[image : image + 1]
+        return torch.cat([apply_style(one, original, KINDS[kind].side) for one in generators])
 
     def draw(image: int, strength: float) -> Figure:
         original = task.train.images[image : image + 1]
-        rows = [original]
-        for style in STYLES:
-            styled = strength * in_style(original, style) + (1 - strength) * original
-            rows.append(styled.clamp(0, 255).to(torch.uint8))
-        return image_grid(torch.cat(rows), ["original", *STYLES], columns=7)
+        mixed = strength * copies(image).float() + (1 - strength) * original
+        rows = torch.cat([original, mixed.clamp(0, 255).to(torch.uint8)])
+        return image_grid(rows, ["original", *STYLES], columns=7)
 
-    return explorer(
+    return Explorer(
         draw,
         "At which strength does a copy stop looking like a picture of the same thing?",
         image=ipywidgets.IntSlider(0, 0, len(task.train.labels) - 1, description="image"),
@@ -264,6 +323,14 @@ def watch_cyclegan(photos: Tensor) -> Callable[[CycleGAN, dict[str, list[float]]
     return update
 
 
+def _log_of_images(axes: Axes) -> None:
+    """A logarithmic axis with just these numbers of images: matplotlib's own ticks take longer."""
+    axes.set_xscale("log")
+    axes.set_xticks(IMAGE_COUNTS, [f"{count:,}" for count in IMAGE_COUNTS])
+    axes.minorticks_off()
+    axes.set_xlabel("number of images")
+
+
 def _in_place() -> Callable[[list[Figure]], None]:
     """Shows figures below each other, and at each further call in the place of those before."""
     shown: list[DisplayHandle] = []
@@ -280,6 +347,6 @@ def _in_place() -> Callable[[list[Figure]], None]:
 
 def _png(figure: Figure) -> bytes:
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png")
+    FigureCanvasAgg(figure).print_png(buffer)  # draws once; savefig would draw twice
     plt.close(figure)
     return buffer.getvalue()

@@ -69,25 +69,34 @@ def test_mcnemar_against_agresti():
 
 
 def test_paired_difference():
-    # Student's sleep data (1908), extra hours of ten patients under two drugs: t = 4.0621.
+    # Student's sleep data (1908), extra hours of ten patients under two drugs: t = 4.0621. R's manual
+    # (`t.test`, paired) gives p and the interval.
     first = [1.9, 0.8, 1.1, 0.1, -0.1, 4.4, 5.5, 1.6, 4.6, 3.4]
     second = [0.7, -1.6, -0.2, -1.2, -0.1, 3.4, 3.7, 0.8, 0.0, 2.0]
     result = paired_difference(first, second)
     assert result.mean == pytest.approx(1.58) and result.p == pytest.approx(0.002833, abs=5e-7)
-    assert result.seeds == 10 and 0.8 < result.low < 1.2 and 2.0 < result.high < 2.5
+    assert (result.low, result.high) == pytest.approx((0.7001142, 2.4598858), abs=1e-6)
+    assert result.seeds == 10
     assert result == paired_difference(first, second), "the same resamples each time"
     # A slow bootstrap of our own, with other draws.
     draws = np.random.default_rng(1)
     differences = np.subtract(first, second)
     means = [draws.choice(differences, 10).mean() for _ in range(4000)]
-    assert np.quantile(means, [0.025, 0.975]) == pytest.approx([result.low, result.high], abs=0.06)
+    ours = result.bootstrap_low, result.bootstrap_high
+    assert np.quantile(means, [0.025, 0.975]) == pytest.approx(ours, abs=0.06)
+
+
+def test_the_bootstrap_of_three_seeds_spans_just_their_differences():
+    few = paired_difference([0.80, 0.85, 0.90], [0.79, 0.80, 0.88])
+    assert (few.bootstrap_low, few.bootstrap_high) == pytest.approx((0.01, 0.05))
+    assert few.low < 0 < few.high and few.p > 0.05, "Student's knows how little three are"
 
 
 def test_paired_difference_of_few_seeds():
     for first, second in (([0.9], [0.8]), ([0.9, 0.8], [0.8, 0.7]), ([0.9, 0.8], [0.9, 0.6])):
         few = paired_difference(first, second)
         assert few.mean == pytest.approx(0.1) and few.seeds == len(first)
-        assert math.isnan(few.p) and math.isnan(few.low) and math.isnan(few.high)
+        assert all(map(math.isnan, (few.p, few.low, few.high, few.bootstrap_low)))
     assert paired_difference([0.9, 0.8, 0.7], [0.9, 0.8, 0.7])[:4] == (0, 0, 0, 1)
     always = paired_difference([0.9, 0.8, 0.7], [0.8, 0.7, 0.6])
     assert always.low == always.high == pytest.approx(0.1) and math.isnan(always.p)
