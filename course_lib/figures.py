@@ -12,6 +12,7 @@ import torch
 from IPython.display import Markdown
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 from torchvision.utils import make_grid
 
@@ -91,9 +92,9 @@ def _mosaic(
 
     above, beside: names of the columns, and of the rows.
     """
-    gap = 3
+    gap = max(1, images.shape[3] // 20)
     together = make_grid(images, nrow=columns, padding=gap, pad_value=255)
-    axes.imshow(together.permute(1, 2, 0))
+    axes.imshow(together.permute(1, 2, 0).numpy())
     high, wide = (side + gap for side in images.shape[2:])
     axes.set_xticks([gap + wide * (column + 0.5) for column in range(len(above))], above)
     axes.set_yticks([gap + high * (row + 0.5) for row in range(len(beside))], beside)
@@ -117,11 +118,12 @@ def learning_curves(results: Sequence[Result]) -> Figure:
         above.set_title(f"{result.settings['task']}\n({result.settings['source']})")
         above.set_ylim(bottom=0)
         below.set_ylim(top=1.005)
-        below.set_xlabel("epoch")
+        _over_epochs(below)
         below.axvline(result.best_epoch + 1, color=GREY, lw=0.8, ls=":")
+        late = result.best_epoch > len(epochs) / 3
         below.annotate("best epoch", (result.best_epoch + 1, below.get_ylim()[0]), color=GREY,
-                       fontsize="small", ha="right" if result.best_epoch > 2 else "left",
-                       va="bottom", xytext=(-2, 2), textcoords="offset points")  # fmt: skip
+                       fontsize="small", ha="right" if late else "left", va="bottom",
+                       xytext=(-2 if late else 2, 2), textcoords="offset points")  # fmt: skip
     axes[0, 0].set_ylabel("loss")
     axes[1, 0].set_ylabel("accuracy")
     axes[0, 0].legend()
@@ -231,7 +233,7 @@ def stretched(images: Tensor) -> Tensor:
 def learned_curves(histories: Mapping[str, History]) -> Figure:
     """For each learned arm: accuracy on its training, generated and validation images, by epoch."""
     figure, axes = plt.subplots(
-        1, len(histories), figsize=(3.3 * len(histories), 3), sharey=True, squeeze=False
+        1, len(histories), figsize=(max(5.2, 3.3 * len(histories)), 3), sharey=True, squeeze=False
     )
     styles = {
         "train_accuracy": ("o-", BLUE, "training images"),
@@ -243,10 +245,10 @@ def learned_curves(histories: Mapping[str, History]) -> Figure:
             values = history.curves[curve]
             place.plot(range(1, len(values) + 1), values, line, color=colour, ms=3, label=label)
         place.set_title(name)
-        place.set_xlabel("epoch")
+        _over_epochs(place)
     axes[0, 0].set_ylabel("accuracy of SmallNet")
     axes[0, 0].set_ylim(top=1.01)
-    axes[0, -1].legend(fontsize="small")
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
     return figure
 
 
@@ -270,7 +272,7 @@ def arm_curves(results: Sequence[Result], title: str) -> Figure:
             mean = torch.tensor(curves).mean(dim=0)
             place.plot(range(1, len(mean) + 1), mean, line, color=colour, label=arm, lw=1.4)
         place.set_title("validation images" if measure == "validation" else "training images")
-        place.set_xlabel("epoch")
+        _over_epochs(place)
     axes[0].set_ylabel("accuracy")
     axes[1].legend(fontsize="small", loc="center left", bbox_to_anchor=(1, 0.5))
     return figure
@@ -305,9 +307,14 @@ def arm_panels(results: Sequence[Result], title: str, measure: str = "validation
                        lw=1.4, label=name)  # fmt: skip
         place.legend(fontsize="small", loc="lower right")
     for place in axes[-1]:
-        place.set_xlabel("epoch")
+        _over_epochs(place)
     axes[0, 0].set_ylabel("accuracy")
     return figure
+
+
+def _over_epochs(axes: Axes) -> None:
+    axes.set_xlabel("epoch")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
 
 
 def forest_plot(differences: Mapping[str, pd.DataFrame], title: str) -> Figure:
@@ -369,7 +376,7 @@ def augmentation_losses(results: Sequence[Result], title: str) -> Figure:
                 place.plot(range(1, len(values) + 1), values, color=colour, lw=1,
                            label=None if index else task)  # fmt: skip
         place.set_title(arm)
-        place.set_xlabel("epoch")
+        _over_epochs(place)
         place.set_ylim(bottom=0)
         place.legend(fontsize="small")
     axes[0].set_ylabel("augmentation loss")

@@ -95,7 +95,7 @@ def _write(page: Path, title: str, **content: object) -> None:
 
 
 def _readable(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
-    """A copy for a page: a note for each widget, a text for each figure that has none."""
+    """A copy for a page: widgets in their static form, a text for each figure that has none."""
     notebook = copy.deepcopy(notebook)
     notebook.metadata.pop("widgets", None)  # would become a script
     heading = ""
@@ -103,17 +103,27 @@ def _readable(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
         if cell.cell_type == "markdown":
             headings = re.findall(r"^#+ +(.+)$", cell.source, flags=re.MULTILINE)
             heading = _plain(_markdown(headings[-1])) if headings else heading
+        if "outputs" in cell:
+            cell.outputs = [part for output in cell.outputs for part in _static(output)]
         for output in cell.get("outputs", []):
             data = output.get("data", {})
-            if any("widget-view" in kind or "javascript" in kind for kind in data):
-                output.data = {"text/html": f"<p class='note'>{INTERACTIVE}</p>"}
-            elif "text/html" in data:
+            if "text/html" in data:
                 data["text/html"] = _whole_names(data["text/html"])
             images = [kind for kind in data if kind.startswith("image/")]
             alt = [output.metadata.get(kind, {}).get("alt") for kind in images]
             if images and not any([*alt, output.metadata.get("alt"), cell.metadata.get("alt")]):
                 output.metadata["alt"] = f"Figure: {heading}"
     return notebook
+
+
+def _static(output: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
+    """An output as a page can show it: of a widget its picture, if it has one, and a note."""
+    data = output.get("data", {})
+    if not any("widget-view" in kind or "javascript" in kind for kind in data):
+        return [output]
+    note = {"text/html": f"<p class='note'>{INTERACTIVE}</p>"}
+    picture = {kind: value for kind, value in data.items() if kind.startswith("image/")}
+    return [nbformat.v4.new_output("display_data", part) for part in (picture, note) if part]
 
 
 def _whole_names(markup: str) -> str:

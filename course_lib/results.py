@@ -93,7 +93,7 @@ def read_results(folder: Path) -> tuple[list[Result], list[Path]]:
 def results_table(results: Iterable[Result], paper: dict[tuple[str, str], float]) -> pd.DataFrame:
     """One row a run: settings that matter to a reader, the paper's accuracy, and ours.
 
-    "a class" is the number of images of each class that were split into training and validation.
+    "images per class" were split into training and validation; "source" is where they come from.
 
     paper: (task, arm) → the paper's best validation accuracy. Ours: best and last validation
     accuracy, and test accuracy at the best epoch.
@@ -104,9 +104,9 @@ def results_table(results: Iterable[Result], paper: dict[tuple[str, str], float]
 def _row(result: Result, paper: dict[tuple[str, str], float]) -> dict:
     return {
         "task": result.settings["task"],
-        "images": result.settings["source"],
+        "source": result.settings["source"],
         "arm": _arm(result.settings),
-        "a class": result.settings["images_per_class"] or "all",
+        "images per class": result.settings["images_per_class"] or "all",
         "seed": result.settings["seed"],
         "epochs": result.settings["epochs"],
         "paper": paper.get((result.settings["task"], result.settings["arm"]), np.nan),

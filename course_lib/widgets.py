@@ -19,6 +19,7 @@ from IPython.display import DisplayHandle, Image, display
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import Bbox
 from scipy.stats import binom
 from torch import Tensor
@@ -141,6 +142,7 @@ def explore_mcnemar() -> Explorer:
         chances = binom.pmf(heads, total, 0.5)
         axes.vlines(heads, 0, chances, colors=[RED if u else BLUE for u in uneven], lw=4)
         axes.set_ylim(0, 1.05 * chances.max())
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_xlabel(f"of {total} disagreements: how many go to the first, if both are as good")
         axes.set_ylabel("chance")
         axes.set_title(f"{only_first} : {only_second}, p = {p:.3f} (sum of the red bars)")
@@ -167,8 +169,8 @@ def explore_power() -> Explorer:
         axes.axhline(0.8, color=GREY, lw=1, ls=":")
         for count, name in ((100, "our test images"), (200, "the paper's validation images")):
             axes.axvline(count, color=RED, lw=1)
-            axes.annotate(name, (count, 0.02), (3, 0), textcoords="offset points", rotation=90,
-                          fontsize="small", color=RED)  # fmt: skip
+            axes.annotate(name, (count, 1), (3, 0), textcoords="offset points", rotation=90,
+                          va="top", fontsize="small", color=RED)  # fmt: skip
         _log_of_images(axes)
         axes.set_ylim(0, 1.02)
         axes.set_ylabel("chance to find it")

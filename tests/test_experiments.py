@@ -155,7 +155,7 @@ def test_table(tmp_path):
         table.loc[0, "paper"] == 0.972
         and table.loc[0, "best validation"] == results[0].best_accuracy
     )
-    assert table.loc[0, "a class"] == 20 and table.loc[0, "arm"] == "none"
+    assert table.loc[0, "images per class"] == 20 and table.loc[0, "arm"] == "none"
     assert "0.972" in show_table(table) and "mnist" in show_table(table)
     without = show_table(results_table(results, {}))
     assert "–" in without and "NaN" not in without

@@ -66,14 +66,14 @@ PICTURES = Transforms()
 DIGITS = Transforms(rotate=10.0, flip=0.0, hue=0.0)
 REASONS = {
     "shift": ("yes", "yes", "an animal may stand anywhere; digits are centred, but not exactly"),
-    "zoom": ("yes", "yes", "an animal may be near or far; people write large and small"),
+    "zoom": ("yes", "yes", "an animal may be near or far; digits are of one size, but not exactly"),
     "rotate": ("±15°", "±10°", "cameras tilt a little; digits lean a little"),
     "shear": ("yes", "yes", "a slight change of viewpoint; handwriting slants"),
-    "flip": ("yes", "no", "a dog faces left or right; a mirrored digit is no digit, though 0 and 8 "
-             "would survive it"),
+    "flip": ("yes", "no", "a dog faces left or right; most mirrored digits are no digits, though "
+             "0 and 8 are"),
     "warp": ("yes", "yes", "bodies bend; no two people draw one curve"),
-    "hue": ("±0.04 turns", "no", "light changes colours a little; half a turn makes a goldfish "
-            "blue, and colour is what tells it from a dog; digits have no hue"),
+    "hue": ("±0.04 turns", "no", "light changes colours a little; a large turn makes a goldfish "
+            "green or violet, and colour is a sign of its class; digits have no hue"),
 }  # fmt: skip
 
 

@@ -19,7 +19,7 @@ class AugNet(nn.Module):
 
     initialisation: "glorot" (uniform, biases 0; the default of the paper's TensorFlow) or "torch"
     (PyTorch's default). No normalisation follows a layer, so the choice sets the contrast of the
-    first images: with "torch" it is a hundredth of the inputs', and training hardly changes that.
+    first images: with "torch" it is a hundredth of the inputs'.
 
     Raises CourseError for another initialisation, and channels that are no whole number.
     """

@@ -11,8 +11,7 @@ class SmallNet(nn.Sequential):
     """The paper's three-convolution classifier (§5): images in, one score per class out.
 
     Input: normalised images (N, C, H, W) with C = 1 or 3 and H = W = `side`, a multiple of 4.
-    Output: scores (N, 2), any real number, before any sigmoid. 8,406,114 parameters at 64×64×3,
-    of which 8,389,632 sit in the first fully connected layer.
+    Output: scores (N, 2), any real number, before any sigmoid. 8,406,114 parameters at 64×64×3.
 
     The paper leaves open the padding ('same' here, so that only pooling shrinks the image), the
     activation after the first fully connected layer (ReLU) and the dropout rate (0.5). It names

@@ -1,0 +1,86 @@
+"""Explorers: each control is labelled and changes the picture; without widgets a picture stays."""
+
+import base64
+import io
+
+import ipywidgets
+import pytest
+from PIL import Image
+
+from course_lib import widgets
+from course_lib.tasks import TASKS, load_task
+from course_lib.training import fit
+
+
+@pytest.fixture(scope="module")
+def explorers():
+    tasks = [load_task(name, "auto" if "mnist" in name else "stand-in", 0, 50) for name in TASKS]
+    _, history = fit(tasks[0], "neural", epochs=2)
+    made = {
+        (loss, alpha): alpha * picture
+        for loss, picture in zip(("content", "style"), history.generated, strict=True)
+        for alpha in (1, 0.5, 0.25)
+    }
+    return {
+        "browse_images": widgets.browse_images(tasks),
+        "explore_interval": widgets.explore_interval(),
+        "explore_transforms": widgets.explore_transforms(tasks[0]),
+        "explore_styles": widgets.explore_styles(tasks[0]),
+        "explore_augnet": widgets.explore_augnet(tasks[0], history),
+        "explore_weights": widgets.explore_weights(tasks[0], history.sources, made),
+        "explore_mcnemar": widgets.explore_mcnemar(),
+        "explore_power": widgets.explore_power(),
+    }
+
+
+NAMES = [name for name in vars(widgets) if name.startswith(("explore_", "browse_"))]
+
+
+def test_every_explorer_is_here(explorers):
+    assert sorted(explorers) == sorted(NAMES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_control_has_a_label_and_changes_the_picture(explorers, name):
+    title, *controls, picture = explorers[name].children
+    assert title.value and isinstance(picture, ipywidgets.Image)
+    assert not plots_left_open()
+    for control in controls:
+        assert control.description
+        before = picture.value
+        control.value = another(control)
+        assert picture.value != before, control.description
+        assert Image.open(io.BytesIO(picture.value)).format == "PNG"
+    assert not plots_left_open()
+
+
+def another(control: ipywidgets.Widget) -> object:
+    """A value that the control does not have now."""
+    if isinstance(control, (ipywidgets.Dropdown, ipywidgets.SelectionSlider)):
+        values = [one[1] if isinstance(one, tuple) else one for one in control.options]
+        return values[-1] if control.value != values[-1] else values[0]
+    return control.max if control.value != control.max else control.min
+
+
+def plots_left_open() -> list[int]:
+    return widgets.plt.get_fignums()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_picture_stands_for_the_explorer_where_widgets_cannot_be_shown(explorers, name):
+    bundle = explorers[name]._repr_mimebundle_()
+    assert "application/vnd.jupyter.widget-view+json" in bundle
+    picture = Image.open(io.BytesIO(base64.b64decode(bundle["image/png"])))
+    assert picture.width > 300
+
+
+def test_the_layout_stays_where_it_was(explorers):
+    """Axes that jump while a slider moves would hide what the slider does."""
+    explorer = explorers["explore_interval"]
+    *_, accuracy, _, picture = explorer.children
+    accuracy.value = 0.9
+    first = Image.open(io.BytesIO(picture.value)).convert("L")
+    accuracy.value = 0.6
+    second = Image.open(io.BytesIO(picture.value)).convert("L")
+    box = (0, first.height * 3 // 10, 55, first.height)  # the ticks and labels on the left
+    assert first.size == second.size and first.crop(box).tobytes() == second.crop(box).tobytes()
