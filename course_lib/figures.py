@@ -193,7 +193,7 @@ def cyclegan_curves(curves: Mapping[str, Sequence[float]]) -> Figure:
         place.plot(steps, values, "o-", color=BLUE, ms=3)
         place.set_title(name)
         place.set_xlabel("step")
-        place.set_ylim(bottom=0)
+        place.set_ylim(0, 1.1 * max(values))
     axes[0].set_ylabel("loss")
     return figure
 
@@ -233,7 +233,7 @@ def stretched(images: Tensor) -> Tensor:
 def learned_curves(histories: Mapping[str, History]) -> Figure:
     """For each learned arm: accuracy on its training, generated and validation images, by epoch."""
     figure, axes = plt.subplots(
-        1, len(histories), figsize=(max(5.2, 3.3 * len(histories)), 3), sharey=True, squeeze=False
+        1, len(histories), figsize=(max(6.6, 3.3 * len(histories)), 3.2), sharey=True, squeeze=False
     )
     styles = {
         "train_accuracy": ("o-", BLUE, "training images"),

@@ -29,7 +29,7 @@ from course_lib.tasks import Task
 UPDATES = ("alternate", "joint")
 RUNNING_STATISTICS = ("all", "real-only")
 EVALUATION_BATCH = 200
-SHOWN_PAIRS = 3  # of each class, kept in the History
+SHOWN_PAIRS = 2  # of each class, kept in the History
 
 
 @dataclass

@@ -19,6 +19,7 @@ from IPython.display import DisplayHandle, Image, display
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import Bbox
 from scipy.stats import binom
@@ -254,11 +255,8 @@ def explore_weights(
     alphas = sorted({alpha for _, alpha in generated}, reverse=True)
 
     def draw(loss: str, alpha: float) -> Figure:
-        made = generated[loss, alpha]
         rows = {"source 1": sources[:, 0], "source 2": sources[:, 1]}
-        return labelled_rows(
-            rows | {"generated": task.denormalise(made), "stretched": stretched(made)}
-        )
+        return labelled_rows(rows | {"generated": task.denormalise(generated[loss, alpha])})
 
     return Explorer(
         draw,
@@ -348,7 +346,9 @@ def _in_place() -> Callable[[list[Figure]], None]:
 
 
 def _png(figure: Figure) -> bytes:
+    if isinstance(figure.get_layout_engine(), ConstrainedLayoutEngine):
+        figure.draw_without_rendering()  # labels beside a picture take two passes to find room
     buffer = io.BytesIO()
-    FigureCanvasAgg(figure).print_png(buffer)  # draws once; savefig would draw twice
+    FigureCanvasAgg(figure).print_png(buffer)  # draws once, where savefig would draw twice
     plt.close(figure)
     return buffer.getvalue()

@@ -36,7 +36,7 @@ STUB = '''def double(x):
 TINY = """from course_lib.experiments import PRESETS, Preset
 
 PRESETS["quick"] = Preset(epochs=2, images_per_class=10)
-single_images, live_steps, watched_images = 10, 2, 100"""
+live_steps, watched_images = 2, 60"""
 
 
 def read(path):
