@@ -14,7 +14,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from torch import Tensor
-from torchvision.utils import make_grid
 
 from course_lib.augment.styles import apply_style, in_style
 from course_lib.augment.traditional import Transforms, traditional
@@ -93,11 +92,15 @@ def _mosaic(
     above, beside: names of the columns, and of the rows.
     """
     gap = max(1, images.shape[3] // 20)
-    together = make_grid(images, nrow=columns, padding=gap, pad_value=255)
-    axes.imshow(together.permute(1, 2, 0).numpy())
-    high, wide = (side + gap for side in images.shape[2:])
-    axes.set_xticks([gap + wide * (column + 0.5) for column in range(len(above))], above)
-    axes.set_yticks([gap + high * (row + 0.5) for row in range(len(beside))], beside)
+    rows = -(-len(images) // columns)
+    count, channels, high, wide = images.shape
+    high, wide = high + gap, wide + gap
+    tiles = images.new_full((rows * columns, channels, high, wide), 255)
+    tiles[:count, :, gap:, gap:] = images
+    together = tiles.view(rows, columns, channels, high, wide).permute(0, 3, 1, 4, 2)
+    axes.imshow(together.reshape(rows * high, columns * wide, channels).expand(-1, -1, 3).numpy())
+    axes.set_xticks([wide * (column + 0.5) + gap / 2 for column in range(len(above))], above)
+    axes.set_yticks([high * (row + 0.5) + gap / 2 for row in range(len(beside))], beside)
     axes.tick_params(length=0, top=True, labeltop=True, bottom=False, labelbottom=False)
     axes.spines[:].set_visible(False)
     axes.grid(False)

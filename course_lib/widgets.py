@@ -256,12 +256,14 @@ def explore_weights(
 
     def draw(loss: str, alpha: float) -> Figure:
         rows = {"source 1": sources[:, 0], "source 2": sources[:, 1]}
-        return labelled_rows(rows | {"generated": task.denormalise(generated[loss, alpha])})
+        return labelled_rows(
+            rows | {f"{loss}, α {alpha:g}": task.denormalise(generated[loss, alpha])}
+        )
 
     return Explorer(
         draw,
         "Give the classification loss more or less of the weight.",
-        loss=ipywidgets.Dropdown(options=losses, description="augmentation loss"),
+        loss=ipywidgets.Dropdown(options=losses, value=losses[-1], description="augmentation loss"),
         alpha=ipywidgets.SelectionSlider(
             options=[(f"α {alpha:g}, β {1 - alpha:g}", alpha) for alpha in alphas],
             value=alphas[len(alphas) // 2], description="weights",
