@@ -309,6 +309,13 @@ def test_nothing_is_wider_than_the_window(page, window):
     assert width <= window["width"]
 
 
+def test_tables_are_whole_on_a_wide_window(page):
+    page.set_viewport_size(WIDE)
+    tables = page.locator(".output_subarea:has(table)")
+    sizes = tables.evaluate_all("all => all.map((box) => [box.scrollWidth, box.clientWidth])")
+    assert all(inner <= outer for inner, outer in sizes)
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_text_stands_out(page, scheme):
     page.emulate_media(color_scheme=scheme)
