@@ -17,7 +17,7 @@ from torch import Tensor
 
 from course_lib.augment.styles import apply_style, in_style
 from course_lib.augment.traditional import Transforms, traditional
-from course_lib.errors import choose, number, tensor, whole_number
+from course_lib.errors import CourseError, choose, number, tensor, whole_number
 from course_lib.results import Result
 from course_lib.tasks import Task
 from course_lib.training import History
@@ -204,9 +204,11 @@ def cyclegan_curves(curves: Mapping[str, Sequence[float]]) -> Figure:
 def labelled_rows(rows: Mapping[str, Tensor], above: Sequence[str] = ()) -> Figure:
     """Rows of as many uint8 images each (N, C, H, W), with their names on the left.
 
-    above: names of the columns.
+    above: names of the columns. Raises CourseError for rows of unequal length.
     """
-    count = len(next(iter(rows.values())))
+    count, *others = {len(images) for images in rows.values()}
+    if others:
+        raise CourseError(f"rows of {sorted([count, *others])} images must be of one length")
     figure, axes = plt.subplots(figsize=(0.92 * count + 1.6, 0.93 * len(rows) + 0.25 * bool(above)))
     _mosaic(axes, torch.cat(list(rows.values())), count, above, list(rows))
     return figure

@@ -21,7 +21,7 @@ from course_lib.devices import thread_count
 from course_lib.domains import read_pictures, train_style
 from course_lib.errors import CourseError
 from course_lib.experiments import run_many, settings_of, study
-from course_lib.figures import arm_panels, image_grid
+from course_lib.figures import arm_panels, image_grid, labelled_rows
 from course_lib.folders import BUNDLED, data_folder, runs_folder
 from course_lib.losses import (
     check_weights,
@@ -225,6 +225,10 @@ CALLS = {
         lambda t: comparison.mcnemar_by_seed([], "dogs-vs-cats", "nonne", "gan"), "mean none",
     ),
     "image_grid: floats": (lambda t: image_grid(FLOATS), "images (4, 3, 8, 8) torch.float32"),
+    "labelled_rows": (
+        lambda t: labelled_rows({"a": IMAGES, "b": IMAGES[:2]}),
+        "rows of [2, 4] images must",
+    ),
     "image_grid: columns": (lambda t: image_grid(IMAGES, columns=0), "columns 0 must be"),
     "arm_panels: measure": (lambda t: arm_panels([], "", "tests"), "measure 'tests' is unknown"),
 }  # fmt: skip

@@ -183,6 +183,15 @@ def test_a_damaged_replication_is_named(tmp_path, monkeypatch):
         reference_results()
 
 
+def test_a_seed_that_is_not_whole_waits(tmp_path, monkeypatch):
+    monkeypatch.setattr(comparison, "REFERENCE", tmp_path)
+    assert reference_results() == []
+    for arm, seed in (("none", 0), ("gan", 0), ("none", 1), ("gan", 1), ("none", 2)):
+        write_result(made(arm, seed, key=f"{arm}{seed}"), tmp_path)
+    found = {(result.settings["arm"], result.settings["seed"]) for result in reference_results()}
+    assert found == {("none", 0), ("gan", 0), ("none", 1), ("gan", 1)}
+
+
 def test_the_readme_shows_the_replication():
     readme = (COURSE / "README.md").read_text(encoding="utf-8")
     results = reference_results()
