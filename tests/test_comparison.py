@@ -199,3 +199,4 @@ def test_the_readme_shows_the_replication():
         assert markdown(paper_table(results, [], task)) in readme, f"`course results`: {task}"
     verdicts = claims(results)[["claim", "task", "paper says", "mean", "p, Holm", "verdict"]]
     assert markdown(verdicts) in readme
+    assert (verdicts["verdict"] != "cannot be told").sum() == readme.count("One verdict of twelve")
