@@ -81,7 +81,7 @@ class Preset:
     images_per_class: int | None
 
 
-PRESETS = {"quick": Preset(epochs=5, images_per_class=100), "paper": Preset(40, None)}
+PRESETS = {"quick": Preset(epochs=4, images_per_class=100), "paper": Preset(40, None)}
 
 
 @dataclass(frozen=True)

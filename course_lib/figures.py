@@ -46,6 +46,7 @@ plt.rcParams.update({
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.titlesize": "medium",
+    "axes.titley": 1.0,  # else every drawing looks for what a title might collide with
     "axes.grid": True,
     "grid.color": "#e4e4e4",
     "axes.axisbelow": True,
