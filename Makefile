@@ -39,7 +39,7 @@ store: install
 	COURSE_DATA="$(CURDIR)/tests/no-data" COURSE_RUNS="$(CURDIR)/runs/store" $(BIN)/python -m nbconvert --to notebook \
 		--execute --inplace --ExecutePreprocessor.record_timing=False \
 		--ExecutePreprocessor.store_widget_state=False \
-		--ExecutePreprocessor.coalesce_streams=True notebooks/*.ipynb
+		--coalesce-streams notebooks/*.ipynb
 
 install: .venv/installed
 

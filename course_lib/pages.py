@@ -14,6 +14,7 @@ import nbformat
 from math_core import LatexError, LatexToMathML
 from nbconvert.exporters import HTMLExporter
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
+from nbconvert.preprocessors import CoalesceStreamsPreprocessor
 from pygments.formatters import HtmlFormatter
 
 from course_lib.errors import CourseError
@@ -56,6 +57,8 @@ def export_html(
     """
     cells = _readable(read_notebook(notebook))
     resources = {"metadata": {"path": str(folder)}}
+    # What a cell prints reaches a notebook in pieces, by chance: one box for all of it.
+    cells, resources = CoalesceStreamsPreprocessor().preprocess(cells, resources)
     body, _ = _Exporter(template_name="basic").from_notebook_node(cells, resources)
     _write(page, describe(notebook).title, body=body, previous=previous, following=following)
 

@@ -20,6 +20,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from course_lib import notebooks
 from course_lib.errors import CourseError
 from course_lib.notebooks import NotebookFailed, parse_parameters, run_notebooks
+from course_lib.pages import export_html
 
 PIXEL = (
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAA"
@@ -191,6 +192,26 @@ def test_page_has_a_note_in_the_place_of_a_widget_or_script(run):
     assert text.count("Interactive: open this notebook in JupyterLab") == 2
     assert "interactive(" not in text
     assert "widget-view" not in text
+
+
+def test_page_shows_a_widget_in_its_static_form(tmp_path):
+    view = {"application/vnd.jupyter.widget-view+json": {}, "image/png": PIXEL}
+    page = page_of(tmp_path, nbformat.v4.new_output("display_data", view))
+    assert f'src="data:image/png;base64,{PIXEL}"' in page and 'alt="Figure: Explore"' in page
+    assert page.count("Interactive: open this notebook in JupyterLab") == 1
+
+
+def test_page_shows_what_a_cell_prints_in_one_box(tmp_path):
+    pieces = [nbformat.v4.new_output("stream", text=text) for text in ("one\n", "two\n")]
+    assert "one\ntwo\n" in page_of(tmp_path, *pieces)
+
+
+def page_of(folder, *outputs):
+    """The page of a notebook with one code cell that has these outputs."""
+    cells = [new_markdown_cell("# Explore"), new_code_cell("explore()", outputs=list(outputs))]
+    nbformat.write(new_notebook(cells=cells), folder / "a.ipynb")
+    export_html(folder / "a.ipynb", folder / "a.html")
+    return (folder / "a.html").read_text()
 
 
 def test_page_escapes_plain_output(run):
