@@ -38,8 +38,9 @@ paper: install
 store: install
 	COURSE_DATA="$(CURDIR)/tests/no-data" COURSE_RUNS="$(CURDIR)/runs/store" $(BIN)/python -m nbconvert --to notebook \
 		--execute --inplace --ExecutePreprocessor.record_timing=False \
-		--ExecutePreprocessor.store_widget_state=False \
-		--coalesce-streams notebooks/*.ipynb
+		--ExecutePreprocessor.store_widget_state=False notebooks/*.ipynb
+	# What a cell printed, in one piece. nbconvert does this before it executes: hence by itself.
+	$(BIN)/python -m nbconvert --to notebook --inplace --coalesce-streams notebooks/*.ipynb
 
 install: .venv/installed
 

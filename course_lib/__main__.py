@@ -117,6 +117,8 @@ def results(preset: str, form: str) -> None:
             print(comparison.markdown(table) + "\n")
             print("Test accuracy minus that of none, paired by seed:\n")
             print(comparison.markdown(comparison.differences(reference, task)) + "\n")
+        print("## The paper's claims about accuracy\n")
+        print(comparison.markdown(comparison.claims(reference)) + "\n")
     for path in foreign:
         print(f"skipped, no result: {path}", file=sys.stderr)
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -38,9 +37,12 @@ def reference_results() -> list[Result]:
     results, foreign = read_results(REFERENCE)
     if foreign:
         raise CourseError(f"{foreign[0]} is damaged: get the course's data/reference/ again")
-    runs = Counter(result.settings["seed"] for result in results)
-    whole = max(runs.values(), default=0)
-    return [result for result in results if runs[result.settings["seed"]] == whole]
+    rows: dict[int, set[tuple[str, str]]] = {}
+    for result in results:
+        row = result.settings["task"], result.settings["arm"]
+        rows.setdefault(result.settings["seed"], set()).add(row)
+    whole = max(map(len, rows.values()), default=0)
+    return [result for result in results if len(rows[result.settings["seed"]]) == whole]
 
 
 def complete(results: Sequence[Result]) -> list[Result]:
@@ -55,18 +57,25 @@ def complete(results: Sequence[Result]) -> list[Result]:
     ]
 
 
-def by_seed(results: Sequence[Result], task: str, measure: str) -> dict[str, dict[int, float]]:
-    """arm → seed → accuracy, for one task and a measure of MEASURES, in the order of ARMS.
+def runs_by_seed(results: Sequence[Result], task: str) -> dict[str, dict[int, Result]]:
+    """arm → seed → run, for one task, in the order of ARMS.
 
     Of several results of one arm and seed (another version of torch, say) the newest counts.
     """
-    attribute = MEASURES[choose("measure", measure, MEASURES)]
-    arms: dict[str, dict[int, float]] = {}
+    arms: dict[str, dict[int, Result]] = {}
     for result in sorted(results, key=lambda result: result.environment["date"]):
         if result.settings["task"] == task:
-            accuracies = arms.setdefault(result.settings["arm"], {})
-            accuracies[result.settings["seed"]] = getattr(result, attribute)
+            arms.setdefault(result.settings["arm"], {})[result.settings["seed"]] = result
     return {arm: arms[arm] for arm in ARMS if arm in arms}
+
+
+def by_seed(results: Sequence[Result], task: str, measure: str) -> dict[str, dict[int, float]]:
+    """arm → seed → accuracy, of `runs_by_seed`, for a measure of MEASURES."""
+    attribute = MEASURES[choose("measure", measure, MEASURES)]
+    return {
+        arm: {seed: getattr(run, attribute) for seed, run in runs.items()}
+        for arm, runs in runs_by_seed(results, task).items()
+    }
 
 
 def mean_interval(values: Sequence[float]) -> tuple[float, float]:
@@ -83,12 +92,23 @@ def mean_interval(values: Sequence[float]) -> tuple[float, float]:
     return float(np.mean(values)), float(half)
 
 
+def seed_names(seeds: Iterable[int]) -> str:
+    """Seeds as `study --seeds` takes them, in order: "0-4", "0-2,17"; "" for none."""
+    ranges: list[list[int]] = []
+    for seed in sorted(seeds):
+        if ranges and seed == ranges[-1][1] + 1:
+            ranges[-1][1] = seed
+        else:
+            ranges.append([seed, seed])
+    return ",".join(f"{low}-{high}" if low < high else str(low) for low, high in ranges)
+
+
 def paper_table(replication: Sequence[Result], own: Sequence[Result], task: str) -> pd.DataFrame:
     """One of Tables I–III (§6): an arm a row, the paper's in its order, then others.
 
-    Columns: the paper's number; of the replication the number of seeds and, for each measure, the
-    mean and ± the half width of Student's 95 % interval over seeds; the mean of the reader's own
-    runs of the paper's size, where there are any (else nan).
+    Columns: the paper's number; of the replication the seeds (`seed_names`) and, for each measure,
+    the mean and ± the half width of Student's 95 % interval over seeds; of the reader's own runs of
+    the paper's size the seeds and the means, where there are any (else "" and nan).
     """
     choose("task", task, TASKS)
     replicated = {measure: by_seed(replication, task, measure) for measure in MEASURES}
@@ -98,11 +118,11 @@ def paper_table(replication: Sequence[Result], own: Sequence[Result], task: str)
         if (task, arm) not in PAPER and arm not in replicated["test"] | mine["test"]:
             continue
         row = {"arm": arm, "paper": PAPER.get((task, arm), math.nan)}
-        row["seeds"] = len(replicated["test"].get(arm, {}))
+        row["seeds"] = seed_names(replicated["test"].get(arm, {}))
         for measure in MEASURES:
             values = list(replicated[measure].get(arm, {}).values()) or [math.nan]
             row[measure], row[f"± {measure}"] = mean_interval(values)
-        row["own runs"] = len(mine["test"].get(arm, {}))
+        row["own seeds"] = seed_names(mine["test"].get(arm, {}))
         for measure in MEASURES:
             values = list(mine[measure].get(arm, {}).values())
             row[f"own {measure}"] = float(np.mean(values)) if values else math.nan
@@ -115,7 +135,8 @@ def differences(
 ) -> pd.DataFrame:
     """Each arm minus another, paired by seed: `paired_difference`, and its p after Holm.
 
-    A row for each other arm that shares a seed with `to`. Holm's correction is for all of them.
+    A row for each other arm that shares a seed with `to`; "seeds" names these. Holm's correction
+    is for all rows.
     """
     choose("task", task, {result.settings["task"] for result in results})
     arms = by_seed(results, task, measure)
@@ -127,7 +148,7 @@ def differences(
             found = paired_difference(
                 [accuracies[seed] for seed in shared], [base[seed] for seed in shared]
             )
-            rows.append({"arm": arm, **found._asdict()})
+            rows.append({"arm": arm, **found._asdict(), "seeds": seed_names(shared)})
     table = pd.DataFrame(rows, columns=["arm", *Difference._fields])
     table["p, Holm"] = holm(table["p"])
     return table
@@ -150,12 +171,11 @@ def mcnemar_by_seed(results: Sequence[Result], task: str, first: str, second: st
     """McNemar's exact test of two arms on the test images, one row a seed that both have run."""
     for arm in (first, second):
         choose("arm", arm, ARMS)
-    correct: dict[str, dict[int, np.ndarray]] = {first: {}, second: {}}
-    for result in results:
-        if result.settings["task"] == task and result.settings["arm"] in correct:
-            correct[result.settings["arm"]][result.settings["seed"]] = result.correct["test_best"]
-    shared = sorted(correct[first].keys() & correct[second].keys())
-    rows = [mcnemar(correct[first][seed], correct[second][seed]) for seed in shared]
+    one, other = (runs_by_seed(results, task).get(arm, {}) for arm in (first, second))
+    shared = sorted(one.keys() & other.keys())
+    rows = [
+        mcnemar(one[seed].correct["test_best"], other[seed].correct["test_best"]) for seed in shared
+    ]
     table = pd.DataFrame(rows, columns=[f"only {first}", f"only {second}", "p"])
     table.insert(0, "seed", shared)
     return table
@@ -177,27 +197,31 @@ CLAIMS = (
     ("neural beats traditional (Table I)", "dogs-vs-goldfish", "neural", "traditional", 1),
     ("traditional beats neural (Table II)", "dogs-vs-cats", "neural", "traditional", -1),
 )
-CLAIM_COLUMNS = ("mean", "low", "high", "p", "seeds")  # of a Difference
+CLAIM_COLUMNS = ("mean", "low", "high", "p")  # of a Difference
 
 
-def claims(results: Sequence[Result]) -> pd.DataFrame:
+def claims(results: Sequence[Result], measure: str = "test") -> pd.DataFrame:
     """The paper's claims about accuracy (§6, §7), each tested on the held-out images.
 
     A row for each of CLAIMS whose arms share a seed: the claim; the task; the difference of the
-    paper's two numbers; our mean difference over seeds with Student's interval and p, and p
-    corrected by Holm for all rows; and a verdict from the corrected p at .05.
+    paper's two numbers (its best validation); our mean difference over seeds with Student's
+    interval and p; the seeds; p corrected by Holm for all rows; and a verdict from that at .05.
+    Seeds answer for the luck of the run alone: a verdict is about the images at hand.
+
+    measure: of MEASURES. "test" was chosen before the first run was made.
     """
     rows, directions = [], []
     for claim, task, first, second, direction in CLAIMS:
-        one, other = (by_seed(results, task, "test").get(arm, {}) for arm in (first, second))
+        one, other = (by_seed(results, task, measure).get(arm, {}) for arm in (first, second))
         shared = sorted(one.keys() & other.keys())
         if shared:
             says = PAPER[task, first] - PAPER[task, second]
             found = paired_difference([one[s] for s in shared], [other[s] for s in shared])
             ours = {name: getattr(found, name) for name in CLAIM_COLUMNS}
-            rows.append({"claim": claim, "task": task, "paper says": says, **ours})
+            names = {"claim": claim, "task": task, "paper says": says}
+            rows.append({**names, **ours, "seeds": seed_names(shared)})
             directions.append(direction)
-    table = pd.DataFrame(rows, columns=["claim", "task", "paper says", *CLAIM_COLUMNS])
+    table = pd.DataFrame(rows, columns=["claim", "task", "paper says", *CLAIM_COLUMNS, "seeds"])
     table["p, Holm"] = holm(table["p"])
     table["verdict"] = [
         verdict(mean * direction, p)
@@ -227,11 +251,11 @@ def readable(table: pd.DataFrame) -> pd.DataFrame:
     """A table of this module as text for people: "mean ± half width", no column without news."""
     text = pd.DataFrame(index=table.index)
     for name in table.columns:
-        if name.startswith("± ") or (name.startswith("own") and not table["own runs"].any()):
+        if name.startswith("± ") or (name.startswith("own") and not any(table["own seeds"])):
             continue
         values = table[name]
         if not pd.api.types.is_float_dtype(values):
-            text[name] = values.astype(str)
+            text[name] = values.astype(str).replace("", "–")
             continue
         text[name] = [_number(value, signed=name in SIGNED) for value in values]
         if f"± {name}" in table:

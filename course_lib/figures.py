@@ -88,7 +88,7 @@ def _mosaic(
     above: Sequence[str] = (),
     beside: Sequence[str] = (),
 ) -> None:
-    """uint8 images (N, C, H, W) in rows, as one picture: axes of their own take ten times as long.
+    """uint8 images (N, C, H, W) in rows, as one picture: axes for each take several times as long.
 
     above, beside: names of the columns, and of the rows.
     """
@@ -346,6 +346,7 @@ def forest_plot(differences: Mapping[str, pd.DataFrame], title: str) -> Figure:
         place.axvline(0, color=GREY, lw=1, ls=":")
         place.set_title(task)
         place.set_xlabel("points of accuracy")
+        place.xaxis.set_major_locator(MaxNLocator(integer=True))
     return figure
 
 

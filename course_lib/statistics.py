@@ -85,9 +85,9 @@ def paired_difference(first: Sequence[float], second: Sequence[float]) -> Differ
     Pairs share a seed, and so split, initial weights and batch order: what these add to both
     cancels. Student's interval takes the differences for normal, and allows for few seeds. The
     percentile bootstrap (seeds drawn again with replacement, 9,999 times, always the same ones)
-    takes them as they are, and with few seeds is too narrow: for normal differences its 95 % are
-    75 % with 3 seeds, where it can only reach from the least difference to the greatest, 84 % with
-    5 and 90 % with 10 (2,000 simulated studies each).
+    takes them as they are, and with few seeds is too narrow. With 3 it reaches from the least
+    difference to the greatest, which has the middle of a normal distribution between them in 75 %
+    of studies; with 5 it is 84 %, with 10 it is 90 % (2,000 simulated studies each).
     With fewer than three seeds, intervals and p are nan: two seeds agree by luck too often, the
     more so as accuracies come in steps of an image. If all differences are equal, p is nan too
     (there is no spread to judge by), or 1 if they are all 0.
@@ -116,7 +116,8 @@ def paired_difference(first: Sequence[float], second: Sequence[float]) -> Differ
 def holm(p_values: Sequence[float]) -> list[float]:
     """p values corrected for how many there are (Holm's step-down): nan stays nan, uncounted.
 
-    If no difference is real, the chance that *any* of the corrected values is below .05 is 5 %.
+    If no difference is real, the chance that *any* of the corrected values is below .05 is 5 % at
+    most.
     Raises CourseError for what is no share.
     """
     values = _column("p values", p_values, unknown=True)
@@ -180,20 +181,24 @@ def images_needed(
     return high if high <= most else None
 
 
-def seeds_needed(difference: float, spread: float, power: float = 0.8) -> int:
-    """Seeds that Student's paired t test at .05 needs to find a mean difference with this power.
+def seeds_needed(
+    difference: float, spread: float, power: float = 0.8, significance: float = 0.05
+) -> int:
+    """Seeds that Student's paired t test needs to find a mean difference with this power.
 
-    spread: standard deviation, over seeds, of the paired difference, in the same units.
+    spread: standard deviation, over seeds, of the paired difference, in the same units. At least 3,
+    as for `paired_difference`.
     """
     _share("power", power)
+    _share("significance", significance)
     if not (abs(number("difference", difference)) > 0 and number("spread", spread) > 0):
         raise CourseError(
             f"difference {difference!r} must not be 0, and spread {spread!r} must be above 0"
         )
-    size = abs(difference) / spread
-    if size > 8:  # so plain that the smallest test finds it
-        return 2
-    return max(2, math.ceil(TTestPower().solve_power(size, alpha=0.05, power=power)))
+    test, size = TTestPower(), abs(difference) / spread
+    if test.power(size, nobs=3, alpha=significance) >= power:
+        return 3
+    return math.ceil(test.solve_power(size, alpha=significance, power=power))
 
 
 def best_of_bias(accuracy: float, images: int, epochs: int) -> float:

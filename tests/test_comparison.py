@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import html
 import math
+import shutil
 import time
+from itertools import product
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from course_lib import comparison
-from course_lib.__main__ import main
+from course_lib.__main__ import _seeds, main
 from course_lib.comparison import (
+    CLAIMS,
+    MEASURES,
     REFERENCE,
     by_seed,
     claims,
@@ -22,17 +28,20 @@ from course_lib.comparison import (
     pairwise,
     paper_table,
     reference_results,
+    seed_names,
     verdict,
 )
 from course_lib.errors import CourseError
 from course_lib.experiments import EXPERIMENTS, OWN_ARMS, PAPER, TASKS
-from course_lib.folders import COURSE, runs_folder
-from course_lib.results import Result, result_path, write_result
+from course_lib.folders import COURSE, NOTEBOOKS, runs_folder
+from course_lib.notebooks import run_notebooks
+from course_lib.results import Result, write_result
+from course_lib.statistics import seeds_needed
 
 GOLDFISH = "dogs-vs-goldfish"
 
 
-def made(arm, seed, test=80, task=GOLDFISH, date="2026-01-01", key=None, **settings):
+def made(arm, seed, test=80, task=GOLDFISH, date="2026-01-01", key="made", **settings):
     """A run of the paper's size that has `test` of 100 test images right, the first ones."""
     settings = {"task": task, "arm": arm, "seed": seed, "source": "tiny-imagenet", "epochs": 40,
                 "images_per_class": None, "transforms": {}, **settings}  # fmt: skip
@@ -41,7 +50,7 @@ def made(arm, seed, test=80, task=GOLDFISH, date="2026-01-01", key=None, **setti
     bits = np.arange(100) < test
     return Result(
         settings=settings,
-        key=key or f"{abs(hash((arm, seed, task, date))):012x}"[:12],
+        key=key,
         curves={"validation_accuracy": validation, "train_accuracy": validation},
         best_epoch=7,
         correct={"validation_best": bits, "test_best": bits, "test_last": bits},
@@ -71,6 +80,8 @@ def test_the_newest_of_two_results_counts():
     old, new = made("none", 0, 70, date="2026-01-01"), made("none", 0, 90, date="2026-02-01")
     for results in ([old, new], [new, old]):
         assert by_seed(results, GOLDFISH, "test") == {"none": {0: 0.9}}
+        table = mcnemar_by_seed([*results, made("gan", 0, 85)], GOLDFISH, "none", "gan")
+        assert table.loc[0, ["only none", "only gan"]].tolist() == [5, 0]
 
 
 def test_mean_interval():
@@ -84,16 +95,25 @@ def test_mean_interval():
         assert mean == pytest.approx(0.8) and math.isnan(half)
 
 
+@pytest.mark.parametrize(
+    ("seeds", "names"),
+    [([], ""), ([3], "3"), ([2, 0, 1], "0-2"), ([0, 1, 17, 5, 6], "0-1,5-6,17")],
+)
+def test_seeds_are_named_as_the_study_command_takes_them(seeds, names):
+    assert seed_names(seeds) == names
+    assert not seeds or _seeds(names) == sorted(seeds)
+
+
 def test_paper_table():
     own = [made("none", 5, 50), made("none", 6, 60), made("none", 7, 1, epochs=6),
            made("none", 8, 1, source="stand-in")]  # fmt: skip
     table = paper_table(two_arms(), own, GOLDFISH).set_index("arm")
     assert list(table.index) == [row.arm for row in EXPERIMENTS if row.task == GOLDFISH]
     none = table.loc["none"]
-    assert (none["paper"], none["seeds"], none["own runs"]) == (0.855, 3, 2)
+    assert (none["paper"], none["seeds"], none["own seeds"]) == (0.855, "0-2", "5-6")
     assert none["test"] == pytest.approx(0.82) and none["own test"] == pytest.approx(0.55)
     assert none["best validation"] == pytest.approx(0.7)
-    assert table.loc["gan", "seeds"] == 0 and math.isnan(table.loc["gan", "test"])
+    assert table.loc["gan", "seeds"] == "" and math.isnan(table.loc["gan", "test"])
     text = markdown(table.reset_index())
     assert "0.820 ± 0.050" in text and "| none " in text and "| – " in text
     assert "own" not in markdown(paper_table(two_arms(), [], GOLDFISH))
@@ -102,13 +122,20 @@ def test_paper_table():
 
 def test_differences_are_paired_by_seed():
     table = differences(two_arms(), GOLDFISH)
-    assert list(table["arm"]) == ["neural"] and table["seeds"].tolist() == [3]
+    assert list(table["arm"]) == ["neural"] and table["seeds"].tolist() == ["0-2"]
     assert table["mean"].tolist() == [pytest.approx(0.03)]  # .03, .04, .02: seed 3 has no partner
-    assert table["p, Holm"].tolist() == table["p"].tolist()
     with pytest.raises(CourseError, match="arm 'control' is unknown"):
         differences(two_arms(), GOLDFISH, to="control")
     matrix = pairwise(two_arms(), GOLDFISH)
     assert matrix.loc["neural", "none"] == pytest.approx(0.03) == -matrix.loc["none", "neural"]
+
+
+def test_differences_pay_for_the_number_of_arms():
+    control = [made("control", seed, test) for seed, test in enumerate((70, 80, 90))]
+    table = differences([*two_arms(), *control], GOLDFISH).set_index("arm")
+    small, large = table["p"]
+    assert small < 0.05 < large
+    assert table["p, Holm"].tolist() == [pytest.approx(2 * small), pytest.approx(large)]
 
 
 def test_mcnemar_by_seed():
@@ -128,9 +155,22 @@ def test_claims_and_verdicts():
     many += [made("control", seed, 85 + seed % 2) for seed in range(12)]
     (row,) = claims(many).itertuples()
     assert row.verdict == "the opposite holds", "the control is better here, said to be worse"
+    assert row.seeds == "0-11"
+    (row,) = claims(many, "best validation").itertuples()
+    assert row.verdict == "cannot be told", "all are .7 there"
 
 
-def test_loading_2000_results_and_all_tables_is_quick(tmp_path, monkeypatch, capsys):
+def test_claims_say_what_the_papers_numbers_say():
+    wrong = [
+        (task, first, second)
+        for _, task, first, second, direction in CLAIMS
+        if (PAPER[task, first] - PAPER[task, second]) * direction <= 0
+    ]
+    # §6: "Only the control … does worse than no augmentation"; Table II has .710 against .705.
+    assert wrong == [("dogs-vs-cats", "control", "none")]
+
+
+def test_loading_2000_results_and_all_tables_is_quick(capsys):
     folder = runs_folder() / "paper"
     rows = [(row.task, row.arm) for row in EXPERIMENTS]
     for number in range(2000):
@@ -168,12 +208,10 @@ def test_the_replication_is_whole_and_small():
     for task in TASKS:
         arms = by_seed(results, task, "test")
         assert {arm for name, arm in PAPER if name == task} <= set(arms)
-        assert "none" in arms
     for result in results:
         assert len(result.correct["test_best"]) == (
             200 if "mnist" in result.settings["task"] else 100
         )
-        assert result_path(REFERENCE, result.settings, result.key).exists()
 
 
 def test_a_damaged_replication_is_named(tmp_path, monkeypatch):
@@ -187,7 +225,8 @@ def test_a_seed_that_is_not_whole_waits(tmp_path, monkeypatch):
     monkeypatch.setattr(comparison, "REFERENCE", tmp_path)
     assert reference_results() == []
     for arm, seed in (("none", 0), ("gan", 0), ("none", 1), ("gan", 1), ("none", 2)):
-        write_result(made(arm, seed, key=f"{arm}{seed}"), tmp_path)
+        write_result(made(arm, seed), tmp_path)
+    write_result(made("none", 2, key="again"), tmp_path)  # one run more, but no arm more
     found = {(result.settings["arm"], result.settings["seed"]) for result in reference_results()}
     assert found == {("none", 0), ("gan", 0), ("none", 1), ("gan", 1)}
 
@@ -199,4 +238,54 @@ def test_the_readme_shows_the_replication():
         assert markdown(paper_table(results, [], task)) in readme, f"`course results`: {task}"
     verdicts = claims(results)[["claim", "task", "paper says", "mean", "p, Holm", "verdict"]]
     assert markdown(verdicts) in readme
-    assert (verdicts["verdict"] != "cannot be told").sum() == readme.count("One verdict of twelve")
+    assert f"seeds ({seed_names({result.settings['seed'] for result in results})})" in readme
+
+
+def test_the_readmes_words_are_those_of_the_replication():
+    readme = " ".join((COURSE / "README.md").read_text(encoding="utf-8").split())
+    results = reference_results()
+    told = {measure: claims(results, measure) for measure in ("test", "best validation")}
+    told = {name: table[table["verdict"] != "cannot be told"] for name, table in told.items()}
+    assert told["test"].empty and 'No verdict is other than "cannot be told"' in readme
+    assert list(told["best validation"]["verdict"]) == ["holds", "holds"]
+    assert "measure, two claims hold" in readme
+    for _, row in told["best validation"].iterrows():
+        assert f"({row['mean']:+.3f}, p {row['p, Holm']:.3f})" in readme, row["claim"]
+    for task, measure in product(TASKS[:2], MEASURES):
+        table = differences(results, task, measure)
+        assert table.loc[table["arm"].str.startswith("neural"), "mean"].max() < 0.01
+    four = claims([result for result in results if result.settings["seed"] < 4])
+    (row,) = four[four["verdict"] == "the opposite holds"].itertuples()
+    assert row.claim.startswith("GAN") and row.task == GOLDFISH
+    assert f"with four seeds (p {four.loc[row.Index, 'p, Holm']:.3f})" in readme
+    spreads = pd.concat(
+        pd.DataFrame(by_seed(results, task, "test")).pipe(
+            lambda table: table.drop(columns="none").sub(table["none"], axis=0).std()
+        )
+        for task in TASKS[:2]
+    )
+    assert seeds_needed(0.05, spreads.median(), significance=0.05 / len(CLAIMS)) == 8
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("preset", "own", "told"),
+    [
+        ("quick", [], "0 runs of your own at preset 'quick'"),
+        ("quick", [made("none", 0, images_per_class=100)], "1 runs of your own"),
+        ("paper", [made("none", 17, 85), made("gan", 18, 80)], "2 runs of your own"),
+    ],
+    ids=["nothing", "the first page alone", "the paper's size"],
+)
+def test_page_06_reads_whatever_has_been_run(tmp_path, preset, own, told):
+    for result in own:
+        write_result(result, runs_folder() / preset)
+    (runs_folder() / preset).mkdir(parents=True, exist_ok=True)
+    (runs_folder() / preset / "foreign.json").write_text("{")
+    page = tmp_path / "page" / "06_results.ipynb"
+    page.parent.mkdir()
+    shutil.copy(NOTEBOOKS / page.name, page)
+    run_notebooks(preset, {}, page.parent, out=tmp_path / "out")
+    text = (tmp_path / "out" / "html" / "06_results.html").read_text(encoding="utf-8")
+    assert told in html.unescape(text) and "foreign.json" in text
+    assert ("own seeds" in text) == (preset == "paper")

@@ -3,9 +3,10 @@
 import re
 
 import nbformat
+import numpy as np
 import pytest
 
-from course_lib.comparison import reference_results
+from course_lib.comparison import mcnemar_by_seed, reference_results
 from course_lib.experiments import ARMS, PAPER
 from course_lib.folders import NOTEBOOKS
 from course_lib.statistics import best_of_bias, images_needed, wilson_interval
@@ -34,7 +35,7 @@ def test_minutes_are_those_of_the_replication(minutes):
         measured.setdefault(row, []).append(result.seconds / 60)
     assert minutes.keys() == measured.keys() and {arm for arm, _ in minutes} == set(ARMS)
     for row, value in minutes.items():
-        assert min(measured[row]) - 0.05 <= value <= max(measured[row]) + 0.05, row
+        assert value == pytest.approx(np.median(measured[row]), abs=0.051), row
 
 
 def test_totals_are_those_of_the_table(minutes):
@@ -46,6 +47,10 @@ def test_totals_are_those_of_the_table(minutes):
 def test_answers_agree_with_the_statistics():
     assert f"shows {100 * best_of_bias(0.85, 200, 40):.1f} points more" in GUIDE
     assert f"images: {images_needed(0.03, 0.15):,}, with" in GUIDE
+    networks = mcnemar_by_seed(reference_results(), "dogs-vs-goldfish", "neural", "none")
+    assert {0.07, 1.0} <= set(
+        networks["p"].round(2)
+    ) and "McNemar says .07 for one seed and 1" in GUIDE
     gain = PAPER["dogs-vs-goldfish", "neural"] - PAPER["dogs-vs-goldfish", "none"]
     assert f"{round(200 * gain)} images of 200" in GUIDE
     assert wilson_interval(171, 200)[1] > wilson_interval(183, 200)[0], "the two overlap"

@@ -3,6 +3,7 @@ from itertools import product
 
 import numpy as np
 import pytest
+from scipy.stats import ttest_1samp
 
 from course_lib.errors import CourseError
 from course_lib.statistics import (
@@ -136,7 +137,13 @@ def test_images_needed():
 def test_seeds_needed_against_cohen(size, seeds):
     """Cohen's small, medium and large effects, paired t test, two-sided .05, power .8."""
     assert seeds_needed(size, 1.0) == seeds_needed(-2 * size, 2.0) == seeds
-    assert seeds_needed(9.0, 0.1) == 2
+    assert seeds_needed(9.0, 0.1) == 3, "paired_difference asks for three"
+
+
+def test_seeds_needed_by_simulation():
+    count = seeds_needed(1.2, 1.0, power=0.8, significance=0.01)
+    studies = np.random.default_rng(0).normal(1.2, 1, (4000, count))
+    assert (ttest_1samp(studies, 0, axis=1).pvalue < 0.01).mean() == pytest.approx(0.8, abs=0.04)
 
 
 def test_best_of_bias():
