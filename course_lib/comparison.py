@@ -267,4 +267,5 @@ def readable(table: pd.DataFrame) -> pd.DataFrame:
 def _number(value: float, signed: bool = False) -> str:
     if math.isnan(value):
         return "–"
+    value = round(value, 3) + 0.0  # no -0.000
     return f"{value:+.3f}" if signed else f"{value:.3f}"

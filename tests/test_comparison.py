@@ -130,6 +130,10 @@ def test_differences_are_paired_by_seed():
     assert matrix.loc["neural", "none"] == pytest.approx(0.03) == -matrix.loc["none", "neural"]
 
 
+def test_a_difference_that_rounds_to_zero_has_no_minus():
+    assert "+0.000" in markdown(pd.DataFrame({"mean": [-1e-17]}))
+
+
 def test_differences_pay_for_the_number_of_arms():
     control = [made("control", seed, test) for seed, test in enumerate((70, 80, 90))]
     table = differences([*two_arms(), *control], GOLDFISH).set_index("arm")
