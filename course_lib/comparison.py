@@ -195,7 +195,7 @@ CLAIMS = (
     ("pairs help: neural beats control", "dogs-vs-goldfish", "neural", "control", 1),
     ("pairs help: neural beats control", "dogs-vs-cats", "neural", "control", 1),
     ("neural beats traditional (Table I)", "dogs-vs-goldfish", "neural", "traditional", 1),
-    ("traditional beats neural (Table II)", "dogs-vs-cats", "neural", "traditional", -1),
+    ("traditional beats neural (Table II)", "dogs-vs-cats", "traditional", "neural", 1),
 )
 CLAIM_COLUMNS = ("mean", "low", "high", "p")  # of a Difference
 
