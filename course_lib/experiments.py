@@ -9,6 +9,7 @@ import os
 import platform
 import threading
 import time
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -259,12 +260,16 @@ def run_many(
 def _processes(count: int, scheduler: str | None) -> Iterator[joblib.Parallel]:
     """Where runs are done: processes of this machine, or the workers of a Dask cluster."""
     if scheduler is None:
-        yield joblib.Parallel(
-            n_jobs=count,
-            return_as="generator_unordered",
-            initializer=_end_with_parent,
-            initargs=(os.getpid(),),
-        )
+        with warnings.catch_warnings():
+            # Workers keep freed memory, since that is faster; joblib takes it for a leak, replaces
+            # the worker between two runs, and says so.
+            warnings.filterwarnings("ignore", "A worker stopped while some jobs were given")
+            yield joblib.Parallel(
+                n_jobs=count,
+                return_as="generator_unordered",
+                initializer=_end_with_parent,
+                initargs=(os.getpid(),),
+            )
         return
     try:
         from distributed import Client
