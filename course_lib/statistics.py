@@ -116,8 +116,7 @@ def paired_difference(first: Sequence[float], second: Sequence[float]) -> Differ
 def holm(p_values: Sequence[float]) -> list[float]:
     """p values corrected for how many there are (Holm's step-down): nan stays nan, uncounted.
 
-    If no difference is real, the chance that *any* of the corrected values is below .05 is 5 % at
-    most.
+    If no difference is real, the chance that *any* corrected value is below .05 is at most 5 %.
     Raises CourseError for what is no share.
     """
     values = _column("p values", p_values, unknown=True)

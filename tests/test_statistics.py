@@ -164,6 +164,7 @@ def test_best_of_bias():
         (lambda: images_needed(0.2, 0.1), "difference 0.2 must not be 0 nor exceed"),
         (lambda: images_needed(0.1, 0.2, power=1.0), "power 1.0 must lie"),
         (lambda: seeds_needed(0.0, 1.0), "difference 0.0 must not be 0"),
+        (lambda: seeds_needed(0.1, 1.0, significance=0.0), "significance 0.0 must lie"),
         (lambda: best_of_bias(1.2, 200, 40), "accuracy 1.2 must be a number from 0 to 1"),
         (lambda: best_of_bias(0.8, 200, 0), "epochs 0 must be"),
     ],
