@@ -32,7 +32,7 @@ from course_lib.comparison import (
     verdict,
 )
 from course_lib.errors import CourseError
-from course_lib.experiments import EXPERIMENTS, OWN_ARMS, PAPER, TASKS
+from course_lib.experiments import EXPERIMENTS, OWN_ARMS, PAPER, PAPER_ARMS, TASKS
 from course_lib.folders import COURSE, NOTEBOOKS, runs_folder
 from course_lib.notebooks import run_notebooks
 from course_lib.results import Result, write_result
@@ -269,6 +269,28 @@ def test_the_readmes_words_are_those_of_the_replication():
         for task in TASKS[:2]
     )
     assert seeds_needed(0.05, spreads.median(), significance=0.05 / len(CLAIMS)) == 8
+
+
+def test_the_words_of_page_06_are_those_of_the_replication():
+    """What the page says in words alone; what it prints is compared when the page is executed."""
+    results = reference_results()
+    by_validation, by_test = claims(results, "best validation"), claims(results)
+    told = by_validation[by_validation["verdict"] != "cannot be told"]
+    assert told[["claim", "task", "verdict"]].to_numpy().tolist() == [
+        ["traditional beats none (§7)", GOLDFISH, "holds"],
+        ["traditional beats neural (Table II)", "dogs-vs-cats", "holds"],
+    ]
+    first = told.iloc[0]
+    assert first["mean"] < first["paper says"] / 2, "less than half of the paper's gain"
+    assert set(by_test["verdict"]) == {"cannot be told"}
+    gan = by_test["claim"] == "GAN styles beat none (Table I)"
+    smaller, larger = (table.loc[gan, "mean"].abs().item() for table in (by_validation, by_test))
+    assert smaller < larger / 5, "less than a fifth of that"
+    for task in TASKS[:2]:
+        best = pd.DataFrame(by_seed(results, task, "best validation"))[list(PAPER_ARMS)]
+        gains = best.mean() - best["none"].mean()
+        assert 0.05 < (best.max() - best.min()).median() < 0.10
+        assert gains.idxmax() == "traditional" and gains.rank(ascending=False)["neural"] >= 5
 
 
 @pytest.mark.slow
