@@ -208,7 +208,7 @@ def claims(results: Sequence[Result], measure: str = "test") -> pd.DataFrame:
     interval and p; the seeds; p corrected by Holm for all rows; and a verdict from that at .05.
     Seeds answer for the luck of the run alone: a verdict is about the images at hand.
 
-    measure: of MEASURES. "test" was chosen before the first run was made.
+    measure: of MEASURES; no choice has touched the images of "test".
     """
     rows, directions = [], []
     for claim, task, first, second, direction in CLAIMS:
