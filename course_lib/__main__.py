@@ -9,8 +9,8 @@ from pathlib import Path
 import click
 
 from course_lib import __version__
-from course_lib.errors import CourseError, choose, whole_number
-from course_lib.folders import runs_folder
+from course_lib.support.files import runs_folder
+from course_lib.support.validation import CourseError, choose, whole_number
 
 MOST_SEEDS = 10_000
 
@@ -32,11 +32,11 @@ def course() -> None:
 )
 def run(preset: str, assignments: tuple[str, ...], timeout: int) -> None:
     """Execute all notebooks in order and write them, with pages, to runs/PRESET/."""
-    from course_lib.devices import find_device
-    from course_lib.experiments import PAPER, PRESETS
-    from course_lib.notebooks import parse_parameters, run_notebooks
-    from course_lib.results import html_table, read_results, results_table, show_table
-    from course_lib.tasks import SOURCES
+    from course_lib.analysis.results import html_table, read_results, results_table, show_table
+    from course_lib.images.tasks import SOURCES
+    from course_lib.pages.run import parse_parameters, run_notebooks
+    from course_lib.study import PAPER, PRESETS
+    from course_lib.support.devices import find_device
 
     choose("preset", preset, PRESETS)
     whole_number("timeout", timeout, at_least=1)
@@ -72,9 +72,9 @@ def study(
     tasks, task_folder, arms, seeds, preset, source, workers, scheduler, device, epochs, batch_size
 ) -> None:
     """Run many experiments side by side; finished ones are not done again."""
-    from course_lib import experiments
-    from course_lib.results import results_table, show_table
-    from course_lib.tasks import FOLDER
+    from course_lib import study as experiments
+    from course_lib.analysis.results import results_table, show_table
+    from course_lib.images.tasks import FOLDER
 
     if task_folder is not None and tasks != "all":
         raise CourseError(f"--task-folder {task_folder!r} stands instead of --tasks: give one")
@@ -100,9 +100,9 @@ def study(
 @click.option("--format", "form", default="markdown", show_default=True, help="markdown or csv.")
 def results(preset: str, form: str) -> None:
     """Print the paper's tables beside the replication and your own runs."""
-    from course_lib import comparison
-    from course_lib.experiments import PRESETS, TASKS
-    from course_lib.results import read_results
+    from course_lib.analysis import comparison
+    from course_lib.analysis.results import read_results
+    from course_lib.study import PRESETS, TASKS
 
     choose("preset", preset, PRESETS)
     choose("format", form, ("markdown", "csv"))
@@ -128,7 +128,7 @@ def results(preset: str, form: str) -> None:
 @click.option("--solutions", is_flag=True, help="Keep the solutions: for instructors.")
 def start(folder: str, solutions: bool) -> None:
     """Copy the notebooks into FOLDER to work in, never over what was changed there."""
-    from course_lib import student
+    from course_lib.pages import student
 
     for name, path in student.start(Path(folder), solutions).items():
         if path.name != name:
@@ -143,11 +143,11 @@ def start(folder: str, solutions: bool) -> None:
 @click.option("--styles", is_flag=True, help="Instead, the six published generators, 273 MB.")
 def data(classes, given, mirror, styles) -> None:
     """Fetch what the course does not bundle: the paper's images."""
-    from course_lib.sources.fetch import MIRRORS, fetch_tiny_imagenet
-    from course_lib.tasks import WNIDS
+    from course_lib.images.mirrors import MIRRORS, fetch_tiny_imagenet
+    from course_lib.images.tasks import WNIDS
 
     if styles:
-        from course_lib.weights import fetch_styles
+        from course_lib.arms.generators import fetch_styles
 
         print(f"The published generators are in {fetch_styles()}")
         return
@@ -160,7 +160,7 @@ def data(classes, given, mirror, styles) -> None:
 @course.command()
 def check() -> None:
     """Check the machine, the course's files and the data; say what to type where it is wrong."""
-    from course_lib.checks import run_checks
+    from course_lib.pages.checks import run_checks
 
     wrong = 0
     for finding in run_checks():
@@ -189,7 +189,7 @@ def styles() -> None:
 @click.option("--start", metavar="STYLE", help="Begin with the networks of a style trained before.")
 def train(name, domain, photos, changes, start) -> None:
     """Train a generator of a style of your own; stopped, it goes on when called again."""
-    from course_lib.domains import train_style
+    from course_lib.arms.domains import train_style
 
     path, curves = train_style(name, Path(domain), photos, changes, start)
     print(f"{path}: " + ", ".join(f"{loss} {values[-1]:.3f}" for loss, values in curves.items()))
@@ -215,7 +215,7 @@ def _seeds(text: str) -> list[int]:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; bad input is one line on stderr and exit code 2."""
-    from course_lib.notebooks import NotebookFailed
+    from course_lib.pages.run import NotebookFailed
 
     try:
         return course.main(arguments, prog_name="course", standalone_mode=False) or 0

@@ -5,8 +5,8 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn import functional
 
-from course_lib.errors import CourseError, choose, number, tensor
-from course_lib.sources import check_labels
+from course_lib.images import check_labels
+from course_lib.support.validation import CourseError, choose, number, tensor
 
 CLASSIFICATION_LOSSES = ("sigmoid", "softmax")
 

@@ -11,20 +11,19 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from course_lib.augment.learned import Augmenter, SameClassSampler
-from course_lib.devices import find_device, thread_count
-from course_lib.errors import CourseError, choose, number, whole_number
+from course_lib.arms.learned import Augmenter, SameClassSampler
+from course_lib.images import Examples
+from course_lib.images.tasks import Task
 from course_lib.losses import (
     CLASSIFICATION_LOSSES,
     check_weights,
     classification_loss,
     combined_loss,
 )
-from course_lib.models.augnet import INITIALISATIONS, AugNet
-from course_lib.models.classifier import SmallNet
-from course_lib.randomness import stream, stream_seed
-from course_lib.sources import Examples
-from course_lib.tasks import Task
+from course_lib.models import INITIALISATIONS, AugNet, SmallNet
+from course_lib.support.devices import find_device, thread_count
+from course_lib.support.randomness import stream, stream_seed
+from course_lib.support.validation import CourseError, choose, number, whole_number
 
 UPDATES = ("alternate", "joint")
 RUNNING_STATISTICS = ("all", "real-only")

@@ -75,8 +75,8 @@ def write_official(root: Path, files: dict[str, bytes], as_zip: bool) -> Path:
 @pytest.fixture
 def tiny_task():
     """A task of 24 random 8×8 images a class, quick to train on, whose classes can be told."""
-    from course_lib.sources import Examples
-    from course_lib.tasks import Task
+    from course_lib.images import Examples
+    from course_lib.images.tasks import Task
 
     generator = torch.Generator().manual_seed(0)
 

@@ -12,30 +12,9 @@ import torch
 from conftest import WNIDS, official_files, write_official
 from PIL import Image
 
-from course_lib import comparison, notebooks
 from course_lib.__main__ import main
-from course_lib.augment.learned import Augmenter, SameClassSampler
-from course_lib.augment.styles import in_style, stylise
-from course_lib.augment.traditional import PICTURES, Transforms, traditional
-from course_lib.devices import thread_count
-from course_lib.domains import read_pictures, train_style
-from course_lib.errors import CourseError
-from course_lib.experiments import run_many, settings_of, study
-from course_lib.figures import arm_panels, image_grid, labelled_rows
-from course_lib.folders import BUNDLED, data_folder, runs_folder
-from course_lib.losses import (
-    check_weights,
-    classification_loss,
-    content_loss,
-    gram_matrix,
-    style_loss,
-)
-from course_lib.models.augnet import AugNet
-from course_lib.models.classifier import SmallNet
-from course_lib.models.cyclegan import Discriminator, Generator
-from course_lib.notebooks import read_parameters
-from course_lib.sources import mnist
-from course_lib.statistics import (
+from course_lib.analysis import comparison
+from course_lib.analysis.statistics import (
     best_of_bias,
     holm,
     images_needed,
@@ -45,10 +24,30 @@ from course_lib.statistics import (
     seeds_needed,
     wilson_interval,
 )
-from course_lib.tasks import load_task
+from course_lib.arms.cyclegan import Recipe
+from course_lib.arms.domains import read_pictures, train_style
+from course_lib.arms.gan import in_style, stylise
+from course_lib.arms.generators import read_generator
+from course_lib.arms.learned import Augmenter, SameClassSampler
+from course_lib.arms.traditional import PICTURES, Transforms, traditional
+from course_lib.images import mnist
+from course_lib.images.tasks import load_task
+from course_lib.losses import (
+    check_weights,
+    classification_loss,
+    content_loss,
+    gram_matrix,
+    style_loss,
+)
+from course_lib.models import AugNet, Discriminator, Generator, SmallNet
+from course_lib.pages import run as notebooks
+from course_lib.pages.run import read_parameters
+from course_lib.show.figures import arm_panels, image_grid, labelled_rows
+from course_lib.study import run_many, settings_of, study
+from course_lib.support.devices import thread_count
+from course_lib.support.files import BUNDLED, data_folder, runs_folder
+from course_lib.support.validation import CourseError
 from course_lib.training import fit
-from course_lib.unpaired import Recipe
-from course_lib.weights import read_generator
 
 SMALL_STUDY = ("study", "--tasks", "mnist-0-vs-8", "--epochs", "1")
 IMAGES = torch.zeros(4, 3, 8, 8, dtype=torch.uint8)
@@ -374,9 +373,7 @@ def test_one_line_names_the_value_and_what_is_allowed(what, words, tiny_task, ca
 
 def test_a_value_that_a_notebook_refuses(tmp_path, monkeypatch, capsys):
     """What only the notebook's code can check ends in the same way, not as a failed notebook."""
-    source = (
-        "from course_lib.errors import CourseError\nraise CourseError('alpha and beta are both 0')"
-    )
+    source = "from course_lib.support.validation import CourseError\nraise CourseError('alpha and beta are both 0')"
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source)])
     nbformat.write(notebook, tmp_path / "00_a.ipynb")
     monkeypatch.setattr(notebooks.run_notebooks, "__defaults__", (tmp_path, 60, None, None))

@@ -20,13 +20,13 @@ import nbformat
 import pytest
 import requests
 
-from course_lib.comparison import reference_results
-from course_lib.experiments import PAPER
-from course_lib.folders import COURSE, NOTEBOOKS
-from course_lib.notebooks import list_notebooks
-from course_lib.pages import write_pages
-from course_lib.results import html_table, results_table
-from course_lib.student import start
+from course_lib.analysis.comparison import reference_results
+from course_lib.analysis.results import html_table, results_table
+from course_lib.pages.html import write_pages
+from course_lib.pages.run import list_notebooks
+from course_lib.pages.student import start
+from course_lib.study import PAPER
+from course_lib.support.files import COURSE, NOTEBOOKS
 
 playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
 CHROMIUM = shutil.which("chromium")
@@ -50,7 +50,7 @@ PAGES = [*(path.stem for path in list_notebooks()), "GLOSSARY", "index"]
 
 # Runs in the kernel before the notebook: what takes a minute takes seconds.
 SMALL_RUNS = """
-from course_lib import experiments
+from course_lib import study as experiments
 experiments.PRESETS["quick"] = experiments.Preset(epochs=1, images_per_class=20)
 """
 RAN = re.compile(r"\[\d+\]:")  # the prompt of a cell that has been run

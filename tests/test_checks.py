@@ -5,9 +5,10 @@ import shutil
 import pytest
 from conftest import official_files, write_official
 
-from course_lib import checks, comparison
 from course_lib.__main__ import main
-from course_lib.folders import BUNDLED, data_folder, runs_folder
+from course_lib.analysis import comparison
+from course_lib.pages import checks
+from course_lib.support.files import BUNDLED, data_folder, runs_folder
 
 
 def report(capsys):

@@ -2,8 +2,8 @@ import pytest
 import torch
 from torch import nn
 
-from course_lib.errors import CourseError
-from course_lib.models.classifier import SmallNet
+from course_lib.models import SmallNet
+from course_lib.support.validation import CourseError
 
 
 def test_the_papers_layers():

@@ -11,10 +11,10 @@ import time
 
 import pytest
 
-from course_lib.errors import CourseError
-from course_lib.experiments import study
-from course_lib.folders import runs_folder
-from course_lib.results import read_results
+from course_lib.analysis.results import read_results
+from course_lib.study import study
+from course_lib.support.files import runs_folder
+from course_lib.support.validation import CourseError
 
 SMALL = {"preset": "quick", "source": "stand-in", "images_per_class": 10}
 ARMS = ["none", "control", "pair-mean"]
@@ -90,7 +90,7 @@ def test_a_cluster_that_loses_a_worker_gives_every_result_once(cluster):
 
 
 def test_no_scheduler(monkeypatch):
-    monkeypatch.setattr("course_lib.experiments.CONNECT_SECONDS", 1)
+    monkeypatch.setattr("course_lib.study.CONNECT_SECONDS", 1)
     for address in ("tcp://127.0.0.1:9", "nowhere"):
         with pytest.raises(CourseError, match=f"scheduler '{address}' does not answer"):
             study(["dogs-vs-cats"], ["none"], scheduler=address, epochs=1, **SMALL)

@@ -7,7 +7,7 @@ import pytest
 from conftest import official_files, write_official
 
 from course_lib.__main__ import main
-from course_lib.folders import data_folder, runs_folder
+from course_lib.support.files import data_folder, runs_folder
 
 SMALL = ["--tasks", "mnist-0-vs-8", "--epochs", "1"]
 

@@ -12,9 +12,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from course_lib import comparison
 from course_lib.__main__ import _seeds, main
-from course_lib.comparison import (
+from course_lib.analysis import comparison
+from course_lib.analysis.comparison import (
     CLAIMS,
     MEASURES,
     REFERENCE,
@@ -31,12 +31,12 @@ from course_lib.comparison import (
     seed_names,
     verdict,
 )
-from course_lib.errors import CourseError
-from course_lib.experiments import EXPERIMENTS, OWN_ARMS, PAPER, PAPER_ARMS, TASKS
-from course_lib.folders import COURSE, NOTEBOOKS, runs_folder
-from course_lib.notebooks import run_notebooks
-from course_lib.results import Result, write_result
-from course_lib.statistics import seeds_needed
+from course_lib.analysis.results import Result, write_result
+from course_lib.analysis.statistics import seeds_needed
+from course_lib.pages.run import run_notebooks
+from course_lib.study import EXPERIMENTS, OWN_ARMS, PAPER, PAPER_ARMS, TASKS
+from course_lib.support.files import COURSE, NOTEBOOKS, runs_folder
+from course_lib.support.validation import CourseError
 
 GOLDFISH = "dogs-vs-goldfish"
 

@@ -8,11 +8,7 @@ from PIL import Image
 from safetensors import safe_open
 
 from course_lib.__main__ import main
-from course_lib.domains import SMALL, changed, photographs, read_pictures, train_style
-from course_lib.errors import CourseError
-from course_lib.folders import runs_folder
-from course_lib.models.cyclegan import Discriminator, Generator
-from course_lib.unpaired import (
+from course_lib.arms.cyclegan import (
     POOL,
     CycleGAN,
     Pool,
@@ -21,7 +17,11 @@ from course_lib.unpaired import (
     generator_losses,
     train_cyclegan,
 )
-from course_lib.weights import read_generator
+from course_lib.arms.domains import SMALL, changed, photographs, read_pictures, train_style
+from course_lib.arms.generators import read_generator
+from course_lib.models import Discriminator, Generator
+from course_lib.support.files import runs_folder
+from course_lib.support.validation import CourseError
 
 TINY = Recipe(steps=100, side=32, width=2, blocks=1, critic_width=2, critic_halvings=1, seed=3)
 

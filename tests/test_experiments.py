@@ -10,10 +10,16 @@ from dataclasses import replace
 import psutil
 import pytest
 
-from course_lib.errors import CourseError
-from course_lib.experiments import EXPERIMENTS, PAPER, PAPER_ARMS, run, settings_of, study
-from course_lib.folders import runs_folder
-from course_lib.results import read_result, read_results, results_table, show_table, write_result
+from course_lib.analysis.results import (
+    read_result,
+    read_results,
+    results_table,
+    show_table,
+    write_result,
+)
+from course_lib.study import EXPERIMENTS, PAPER, PAPER_ARMS, run, settings_of, study
+from course_lib.support.files import runs_folder
+from course_lib.support.validation import CourseError
 
 MNIST = {"task": "mnist-0-vs-8", "arm": "none", "epochs": 2, "images_per_class": 20}
 STUDY = {"tasks": ["mnist-0-vs-8"], "arms": ["none"], "epochs": 2, "images_per_class": 20}
@@ -103,8 +109,8 @@ def test_a_killed_study_goes_on(tmp_path):
 KILLED_AND_CALLED_AGAIN = """
 import os, random, signal, sys, time
 from pathlib import Path
-from course_lib.experiments import study
-from course_lib.tasks import load_task
+from course_lib.study import study
+from course_lib.images.tasks import load_task
 
 folder = Path(sys.argv[1])
 call = {"tasks": ["mnist-0-vs-8"], "arms": ["none"], "seeds": range(10), "epochs": 2,

@@ -12,22 +12,22 @@ import psutil
 import pytest
 from test_notebooks import write
 
-from course_lib import experiments
-from course_lib.errors import CourseError
-from course_lib.experiments import PAPER, study
-from course_lib.folders import runs_folder
-from course_lib.results import read_results, results_table
+from course_lib import study as experiments
+from course_lib.analysis.results import read_results, results_table
+from course_lib.study import PAPER, study
+from course_lib.support.files import runs_folder
+from course_lib.support.validation import CourseError
 
 pytestmark = pytest.mark.slow
 
-PAGE = """from course_lib.experiments import study
+PAGE = """from course_lib.study import study
 study(["mnist-0-vs-8"], ["none", "neural"], {seeds}, preset="quick", epochs=1, images_per_class=60,
       workers=2)"""
 COURSE = """
 import signal, sys
 from pathlib import Path
 signal.signal(signal.SIGINT, signal.default_int_handler)  # as in a terminal's foreground
-from course_lib.notebooks import NotebookFailed, run_notebooks
+from course_lib.pages.run import NotebookFailed, run_notebooks
 folder = Path(sys.argv[1])
 try:
     run_notebooks("quick", {}, folder)

@@ -14,14 +14,14 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from conftest import WNIDS, official_files, write_official
 
-from course_lib import download
 from course_lib.__main__ import main
-from course_lib.errors import CourseError
-from course_lib.folders import data_folder
-from course_lib.sources import fetch
-from course_lib.sources.fetch import Official, fetch_tiny_imagenet, wrong_images
-from course_lib.sources.tiny_imagenet import load_tiny_imagenet
-from course_lib.tasks import WNIDS as CLASSES
+from course_lib.images import mirrors as fetch
+from course_lib.images.mirrors import Official, fetch_tiny_imagenet, wrong_images
+from course_lib.images.tasks import WNIDS as CLASSES
+from course_lib.images.tiny_imagenet import load_tiny_imagenet
+from course_lib.support import download
+from course_lib.support.files import data_folder
+from course_lib.support.validation import CourseError
 
 FILES = official_files()
 PADDING = os.urandom(300_000)  # the many classes that nobody asks for

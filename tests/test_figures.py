@@ -4,8 +4,8 @@ import matplotlib.pyplot as plt
 import pytest
 import torch
 
-from course_lib.figures import class_sheets, image_grid, labelled_rows
-from course_lib.tasks import load_task
+from course_lib.images.tasks import load_task
+from course_lib.show.figures import class_sheets, image_grid, labelled_rows
 
 
 @pytest.fixture(autouse=True)

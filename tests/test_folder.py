@@ -10,10 +10,10 @@ import torch
 from PIL import Image
 
 from course_lib.__main__ import main
-from course_lib.errors import CourseError
-from course_lib.folders import runs_folder
-from course_lib.sources.folder import load_folder
-from course_lib.tasks import load_task
+from course_lib.images.own_pictures import load_folder
+from course_lib.images.tasks import load_task
+from course_lib.support.files import runs_folder
+from course_lib.support.validation import CourseError
 
 
 def picture(seed, size=(80, 70), mode="RGB"):

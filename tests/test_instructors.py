@@ -6,10 +6,10 @@ import nbformat
 import numpy as np
 import pytest
 
-from course_lib.comparison import mcnemar_by_seed, reference_results
-from course_lib.experiments import ARMS, PAPER
-from course_lib.folders import NOTEBOOKS
-from course_lib.statistics import best_of_bias, images_needed, wilson_interval
+from course_lib.analysis.comparison import mcnemar_by_seed, reference_results
+from course_lib.analysis.statistics import best_of_bias, images_needed, wilson_interval
+from course_lib.study import ARMS, PAPER
+from course_lib.support.files import NOTEBOOKS
 
 GUIDE = (NOTEBOOKS / "INSTRUCTORS.md").read_text(encoding="utf-8")
 GLOSSARY = (NOTEBOOKS / "GLOSSARY.md").read_text(encoding="utf-8")

@@ -4,13 +4,12 @@ import pytest
 import torch
 from torch import nn
 
-from course_lib.augment.learned import LEARNED, Augmenter, SameClassSampler
-from course_lib.errors import CourseError
+from course_lib.arms.learned import LEARNED, Augmenter, SameClassSampler
+from course_lib.images import Examples
 from course_lib.losses import classification_loss
-from course_lib.models.augnet import AugNet
-from course_lib.models.classifier import SmallNet
-from course_lib.randomness import stream, stream_seed
-from course_lib.sources import Examples
+from course_lib.models import AugNet, SmallNet
+from course_lib.support.randomness import stream, stream_seed
+from course_lib.support.validation import CourseError
 from course_lib.training import fit
 
 WITH_AUGNET = [arm for arm in LEARNED if not arm.startswith("pair")]
@@ -95,7 +94,7 @@ def test_sources_and_targets_are_training_images_of_the_class(tiny_task, arm, mo
     monkeypatch.setattr(augmenter, "blend", watch)
     for name in ("content_loss", "style_loss"):
         monkeypatch.setattr(
-            f"course_lib.augment.learned.{name}",
+            f"course_lib.arms.learned.{name}",
             lambda made, target: used.append(target) or made.sum(),
         )
     augmenter(images[:30], labels[:30], rng())

@@ -3,7 +3,6 @@ import math
 import pytest
 import torch
 
-from course_lib.errors import CourseError
 from course_lib.losses import (
     check_weights,
     classification_loss,
@@ -12,6 +11,7 @@ from course_lib.losses import (
     gram_matrix,
     style_loss,
 )
+from course_lib.support.validation import CourseError
 
 SCORES = torch.randn(7, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64) * 3
 LABELS = torch.tensor([0, 1, 1, 0, 1, 0, 0])

@@ -17,10 +17,10 @@ import pytest
 from nbclient.output_widget import OutputWidget
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from course_lib import notebooks
-from course_lib.errors import CourseError
-from course_lib.notebooks import NotebookFailed, parse_parameters, run_notebooks
-from course_lib.pages import export_html
+from course_lib.pages import run as notebooks
+from course_lib.pages.html import export_html
+from course_lib.pages.run import NotebookFailed, parse_parameters, run_notebooks
+from course_lib.support.validation import CourseError
 
 PIXEL = (
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAA"
@@ -372,7 +372,7 @@ def test_interrupt_leaves_no_kernel_behind(tmp_path):
     program = (
         # A shell that starts the tests in the background has made them, and so us, deaf to it.
         "import signal; signal.signal(signal.SIGINT, signal.default_int_handler);"
-        "import sys, pathlib; from course_lib.notebooks import run_notebooks;"
+        "import sys, pathlib; from course_lib.pages.run import run_notebooks;"
         "folder = pathlib.Path(sys.argv[1]); run_notebooks('quick', {}, folder, out=folder / 'out')"
     )
     runner = subprocess.Popen([sys.executable, "-c", program, tmp_path], stderr=subprocess.PIPE)

@@ -8,7 +8,7 @@ import re
 import nbformat
 import pytest
 
-from course_lib.folders import NOTEBOOKS
+from course_lib.support.files import NOTEBOOKS
 
 PAGES = sorted(NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
 SOLUTION = re.compile(r"### BEGIN SOLUTION.*?### END SOLUTION", re.S)

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from course_lib import __version__
-from course_lib.folders import COURSE
+from course_lib.support.files import COURSE
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -105,9 +105,7 @@ def test_citation_has_what_the_format_asks_for():
     assert str(citation["version"]) == __version__
 
 
-@pytest.mark.parametrize(
-    "module", ["course_lib", "course_lib.training", "course_lib.augment.styles"]
-)
+@pytest.mark.parametrize("module", ["course_lib", "course_lib.training", "course_lib.arms.gan"])
 def test_a_warning_from_the_library_fails_a_test(module):
     with pytest.raises(UserWarning, match="odd"):
         warnings.warn_explicit("odd", UserWarning, "file.py", 1, module)

@@ -7,9 +7,11 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from course_lib.augment.learned import LEARNED, Augmenter, SameClassSampler
-from course_lib.augment.styles import stylise
-from course_lib.augment.traditional import BOUNDS, Transforms, traditional
+from course_lib.arms.gan import stylise
+from course_lib.arms.generators import STYLES
+from course_lib.arms.learned import LEARNED, Augmenter, SameClassSampler
+from course_lib.arms.traditional import BOUNDS, Transforms, traditional
+from course_lib.images.tasks import TASKS, load_task
 from course_lib.losses import (
     CLASSIFICATION_LOSSES,
     classification_loss,
@@ -18,8 +20,6 @@ from course_lib.losses import (
     gram_matrix,
     style_loss,
 )
-from course_lib.tasks import TASKS, load_task
-from course_lib.weights import STYLES
 
 # A processor that others use too would fail a deadline; one folder serves all examples of a test.
 settings.register_profile(
@@ -133,7 +133,7 @@ def test_stylise(images, styles, seed):
     before = images.clone()
     with pytest.MonkeyPatch.context() as patch:
         made = stylise(images, styles, seed=seed)
-        patch.setattr("course_lib.augment.styles.read_arrays", lambda path: None)
+        patch.setattr("course_lib.arms.gan.read_arrays", lambda path: None)
         again = stylise(images, styles, seed=seed)
     assert made.images.dtype == torch.uint8 and made.images.shape == images.shape
     assert torch.equal(images, before) and set(made.styles) <= set(styles)

@@ -5,9 +5,9 @@ import json
 import pytest
 import torch
 
-from course_lib.experiments import study
-from course_lib.results import read_results
-from course_lib.tasks import load_task
+from course_lib.analysis.results import read_results
+from course_lib.images.tasks import load_task
+from course_lib.study import study
 from course_lib.training import fit
 
 TIMES = ("seconds", "images_per_second")  # curves of how long it took

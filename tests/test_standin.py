@@ -3,8 +3,8 @@ import hashlib
 import numpy as np
 import pytest
 
-from course_lib.errors import CourseError
-from course_lib.sources.standin import CHUNK, CLASSES, NUISANCES, draw_scenes
+from course_lib.images.standin import CHUNK, CLASSES, NUISANCES, draw_scenes
+from course_lib.support.validation import CourseError
 
 DIGESTS = {
     "goldfish": "cc437d71cbe5c896402eb64057105b8e46f459a4bb7c9aee44e984160985e51b",

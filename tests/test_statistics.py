@@ -5,8 +5,7 @@ import numpy as np
 import pytest
 from scipy.stats import ttest_1samp
 
-from course_lib.errors import CourseError
-from course_lib.statistics import (
+from course_lib.analysis.statistics import (
     best_of_bias,
     holm,
     images_needed,
@@ -16,6 +15,7 @@ from course_lib.statistics import (
     seeds_needed,
     wilson_interval,
 )
+from course_lib.support.validation import CourseError
 
 
 @pytest.mark.parametrize(

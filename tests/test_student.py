@@ -14,10 +14,10 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from nbgrader.preprocessors import ClearSolutions
 
 from course_lib.__main__ import main
-from course_lib.errors import CourseError
-from course_lib.folders import COURSE, NOTEBOOKS
-from course_lib.notebooks import list_notebooks
-from course_lib.student import start, without_solutions
+from course_lib.pages.run import list_notebooks
+from course_lib.pages.student import start, without_solutions
+from course_lib.support.files import COURSE, NOTEBOOKS
+from course_lib.support.validation import CourseError
 
 EXERCISE = '''def double(x):
     """Twice x."""
@@ -33,7 +33,7 @@ STUB = '''def double(x):
         raise NotImplementedError()
     return 0'''
 # For the notebooks' parameters: too small to learn anything, but everything is run.
-TINY = """from course_lib.experiments import PRESETS, Preset
+TINY = """from course_lib.study import PRESETS, Preset
 
 PRESETS["quick"] = Preset(epochs=2, images_per_class=10)
 live_steps, watched_images = 2, 60"""

@@ -9,16 +9,10 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from course_lib import download, weights
 from course_lib.__main__ import main
-from course_lib.augment.styles import apply_style, stylise
-from course_lib.errors import CourseError
-from course_lib.experiments import augmented, run, settings_of
-from course_lib.folders import BUNDLED, data_folder, runs_folder
-from course_lib.models.cyclegan import Generator
-from course_lib.sources.standin import CLASSES, draw_scenes
-from course_lib.tasks import load_task
-from course_lib.weights import (
+from course_lib.arms import generators as weights
+from course_lib.arms.gan import apply_style, stylise
+from course_lib.arms.generators import (
     KINDS,
     STYLES,
     choose_kind,
@@ -28,6 +22,13 @@ from course_lib.weights import (
     load_generator,
     read_generator,
 )
+from course_lib.images.standin import CLASSES, draw_scenes
+from course_lib.images.tasks import load_task
+from course_lib.models import Generator
+from course_lib.study import augmented, run, settings_of
+from course_lib.support import download
+from course_lib.support.files import BUNDLED, data_folder, runs_folder
+from course_lib.support.validation import CourseError
 
 PUBLISHED = Generator().state_dict()
 
@@ -159,7 +160,7 @@ def test_a_second_call_reads_the_first(scenes, monkeypatch):
     (path,) = (runs_folder() / "cache").glob("styles-*")
     whole = path.read_bytes()
     with monkeypatch.context() as patch:
-        patch.setattr("course_lib.augment.styles.apply_style", None)
+        patch.setattr("course_lib.arms.gan.apply_style", None)
         again = stylise(scenes, ["monet"], seed=1)
         assert torch.equal(again.images, first.images) and again[1:] == first[1:]
         for change in ({"seed": 2}, {"styles": ["winter"]}, {"images": scenes.flip(0)}):
@@ -176,7 +177,7 @@ def test_other_weights_other_copies(scenes, monkeypatch, tmp_path):
     before = stylise(scenes[:4], ["monet"])
     other = tmp_path / "other.safetensors"
     weights.save_generator(other, Generator(KINDS["bundled"].width, KINDS["bundled"].blocks), {})
-    monkeypatch.setattr("course_lib.weights.generator_path", lambda *_: other)
+    monkeypatch.setattr("course_lib.arms.generators.generator_path", lambda *_: other)
     after = stylise(scenes[:4], ["monet"], generators="bundled")
     assert after.digest != before.digest and not torch.equal(after.images, before.images)
 

@@ -3,9 +3,9 @@ import pytest
 import torch
 from conftest import WNIDS, official_files, write_official
 
-from course_lib.errors import CourseError
-from course_lib.folders import data_folder
-from course_lib.tasks import TASKS, load_task
+from course_lib.images.tasks import TASKS, load_task
+from course_lib.support.files import data_folder
+from course_lib.support.validation import CourseError
 
 CUSTOM = "-vs-".join(WNIDS)
 

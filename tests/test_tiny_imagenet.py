@@ -5,9 +5,9 @@ import pytest
 import torch
 from conftest import GREY, WNIDS, jpeg, official_files, write_official
 
-from course_lib.errors import CourseError
-from course_lib.folders import runs_folder
-from course_lib.sources.tiny_imagenet import find_tiny_imagenet, load_tiny_imagenet
+from course_lib.images.tiny_imagenet import find_tiny_imagenet, load_tiny_imagenet
+from course_lib.support.files import runs_folder
+from course_lib.support.validation import CourseError
 
 
 @pytest.fixture(params=[False, True], ids=["folder", "zip"])

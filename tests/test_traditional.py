@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from course_lib.augment.traditional import (
+from course_lib.arms.traditional import (
     BOUNDS,
     DIGITS,
     PICTURES,
@@ -14,7 +14,7 @@ from course_lib.augment.traditional import (
     traditional,
     transforms_for,
 )
-from course_lib.errors import CourseError
+from course_lib.support.validation import CourseError
 
 OFF = dict.fromkeys(BOUNDS, 0.0)
 NAMES = list(BOUNDS)
@@ -126,7 +126,7 @@ def test_the_generator_decides(images):
 
 def test_an_image_does_not_depend_on_how_many_are_sampled_together(images, monkeypatch):
     whole = traditional(images, PICTURES, rng())
-    monkeypatch.setattr("course_lib.augment.traditional.CHUNK", 5)
+    monkeypatch.setattr("course_lib.arms.traditional.CHUNK", 5)
     assert torch.equal(whole, traditional(images, PICTURES, rng()))
 
 

@@ -15,8 +15,8 @@ import ipywidgets
 import matplotlib
 import torch
 
-from course_lib import widgets
-from course_lib.tasks import TASKS, load_task
+from course_lib.images.tasks import TASKS, load_task
+from course_lib.show import explorers as widgets
 from course_lib.training import fit
 
 

@@ -15,8 +15,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from course_lib.comparison import MEASURES, reference_results
-from course_lib.experiments import PAPER_ARMS, study
+from course_lib.analysis.comparison import MEASURES, reference_results
+from course_lib.study import PAPER_ARMS, study
 
 PAPER_SECONDS = 17 * 40 * 30  # 17 runs, 40 epochs, about 30 s an epoch on a CPU (§5)
 

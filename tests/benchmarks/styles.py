@@ -17,9 +17,9 @@ from collections.abc import Callable
 
 import torch
 
-from course_lib.augment.styles import apply_style, stylise
-from course_lib.models.cyclegan import Generator
-from course_lib.tasks import load_task
+from course_lib.arms.gan import apply_style, stylise
+from course_lib.images.tasks import load_task
+from course_lib.models import Generator
 
 
 def seconds(job: Callable[[], object]) -> float:

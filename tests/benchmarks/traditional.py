@@ -17,8 +17,8 @@ from collections.abc import Callable
 import torch
 from torchvision.transforms import v2
 
-from course_lib.augment.traditional import PICTURES, traditional
-from course_lib.tasks import load_task
+from course_lib.arms.traditional import PICTURES, traditional
+from course_lib.images.tasks import load_task
 
 
 def torchvision_loop(images: torch.Tensor) -> torch.Tensor:

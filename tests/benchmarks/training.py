@@ -23,7 +23,7 @@ from pathlib import Path
 import torch
 from PIL import Image
 
-from course_lib.tasks import Task, load_task
+from course_lib.images.tasks import Task, load_task
 from course_lib.training import fit
 
 EPOCHS = 3  # the first one of each call warms up and does not count
@@ -91,7 +91,7 @@ def without_kept_memory(task: Task) -> float:
     """Seconds of our epoch in a process whose malloc gives freed blocks back to the kernel."""
     program = (
         "import platform; platform.libc_ver = lambda *a: ('', '');"
-        "from course_lib.tasks import load_task; from course_lib.training import fit;"
+        "from course_lib.images.tasks import load_task; from course_lib.training import fit;"
         f"h = fit(load_task({task.name!r}, {task.source!r}), epochs={EPOCHS})[1];"
         "print(min(h.curves['seconds'][1:]))"
     )

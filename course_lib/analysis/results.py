@@ -1,0 +1,151 @@
+"""One JSON file a run, written whole or not at all; reading back; tables."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from course_lib.support.files import write_whole
+
+
+@dataclass(frozen=True)
+class Result:
+    """One finished run.
+
+    settings: everything that decides the result (task, arm, seed, data digest, epochs, …); key: a
+    digest of them, which is part of the file's name. curves: name → one value an epoch.
+    best_epoch: the first epoch with the highest validation accuracy, from 0. correct: per-image
+    correctness, bool arrays: "validation_best", "test_best", "test_last". environment: versions,
+    hardware and date, which decide nothing. seconds: of the whole run.
+    """
+
+    settings: dict
+    key: str
+    curves: dict[str, list[float]]
+    best_epoch: int
+    correct: dict[str, np.ndarray]
+    environment: dict
+    seconds: float
+
+    @property
+    def best_accuracy(self) -> float:
+        """Best validation accuracy over the epochs, the paper's number."""
+        return self.curves["validation_accuracy"][self.best_epoch]
+
+    @property
+    def last_accuracy(self) -> float:
+        """Validation accuracy after the last epoch."""
+        return self.curves["validation_accuracy"][-1]
+
+    @property
+    def test_accuracy(self) -> float:
+        """Held-out test accuracy of the model of the best epoch."""
+        return float(self.correct["test_best"].mean())
+
+
+def result_path(folder: Path, settings: dict, key: str) -> Path:
+    """`<task>--<arm>--seed-<seed>--<key>.json`: names for people, the key for certainty."""
+    name = f"{settings['task']}--{settings['arm']}--seed-{settings['seed']}--{key}.json"
+    return folder / name
+
+
+def write_result(result: Result, folder: Path) -> Path:
+    """Write a result under its own name; CourseError if the folder cannot be written."""
+    record = asdict(result)
+    record["correct"] = {name: _to_text(bits) for name, bits in result.correct.items()}
+    text = json.dumps(record, indent=1, allow_nan=True) + "\n"
+    path = result_path(folder, result.settings, result.key)
+    write_whole(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+    return path
+
+
+def read_result(path: Path) -> Result | None:
+    """The result in a file, or None if the file is absent, damaged or no result."""
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        record["correct"] = {name: _from_text(bits) for name, bits in record["correct"].items()}
+        result = Result(**record)
+        whole = (
+            path == result_path(path.parent, result.settings, result.key)
+            and {len(curve) for curve in result.curves.values()} == {result.settings["epochs"]}
+            and set(result.correct) == {"validation_best", "test_best", "test_last"}
+            and 0 <= result.best_epoch < result.settings["epochs"]
+            and bool(_row(result, {}) and result.environment["date"])
+        )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+    return result if whole else None
+
+
+def read_results(folder: Path) -> tuple[list[Result], list[Path]]:
+    """All results of a folder in the order of their names, and the files that are none."""
+    paths = sorted(folder.glob("*.json"))
+    read = [(path, read_result(path)) for path in paths]
+    results = [result for _, result in read if result is not None]
+    return results, [path for path, result in read if result is None]
+
+
+def results_table(results: Iterable[Result], paper: dict[tuple[str, str], float]) -> pd.DataFrame:
+    """One row a run: settings that matter to a reader, the paper's accuracy, and ours.
+
+    "images per class" were split into training and validation; "source" is where they come from.
+
+    paper: (task, arm) → the paper's best validation accuracy. Ours: best and last validation
+    accuracy, and test accuracy at the best epoch.
+    """
+    return pd.DataFrame([_row(result, paper) for result in results])
+
+
+def _row(result: Result, paper: dict[tuple[str, str], float]) -> dict:
+    return {
+        "task": result.settings["task"],
+        "source": result.settings["source"],
+        "arm": _arm(result.settings),
+        "images per class": result.settings["images_per_class"] or "all",
+        "seed": result.settings["seed"],
+        "epochs": result.settings["epochs"],
+        "paper": paper.get((result.settings["task"], result.settings["arm"]), np.nan),
+        "best validation": result.best_accuracy,
+        "last validation": result.last_accuracy,
+        "test": result.test_accuracy,
+        "seconds": result.seconds,
+    }
+
+
+def _arm(settings: dict) -> str:
+    """The arm, and with it the transformation if only one was switched on."""
+    only = list(settings["transforms"])
+    return f"{settings['arm']}: {only[0]}" if len(only) == 1 else settings["arm"]
+
+
+def show_table(table: pd.DataFrame) -> str:
+    """A results table as text for the terminal: three decimals, a dash where there is none."""
+    return table.to_string(index=False, formatters=_formats(table), na_rep="–")
+
+
+def html_table(table: pd.DataFrame) -> str:
+    """The same table for a page, with everything in it escaped."""
+    return table.to_html(index=False, formatters=_formats(table), na_rep="–", border=0)
+
+
+def _formats(table: pd.DataFrame) -> dict:
+    numbers = table.select_dtypes("float").columns
+    formats = {name: "{:.3f}".format for name in numbers}  # pandas asks for no format of nan
+    if "seconds" in formats:
+        formats["seconds"] = "{:.0f}".format
+    return formats
+
+
+def _to_text(bits: np.ndarray) -> str:
+    return "".join("1" if bit else "0" for bit in bits)
+
+
+def _from_text(text: str) -> np.ndarray:
+    if set(text) - {"0", "1"}:
+        raise ValueError("correctness must be a text of 0 and 1")
+    return np.array([bit == "1" for bit in text], dtype=bool)

@@ -1,0 +1,231 @@
+"""Statistics that tell a difference from luck."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from scipy.stats import binom, binomtest, bootstrap, ttest_1samp
+from statsmodels.stats.contingency_tables import mcnemar as mcnemar_test
+from statsmodels.stats.multitest import multipletests
+from statsmodels.stats.power import TTestPower
+
+from course_lib.support.validation import CourseError, number, whole_number
+
+RESAMPLES = 9_999
+
+
+def wilson_interval(right: int, count: int, confidence: float = 0.95) -> tuple[float, float]:
+    """Wilson's score interval for an accuracy: `right` of `count` images classified rightly.
+
+    With p = right/count and z the normal quantile of the confidence (1.96 for 95 %):
+        ( p + z²/2n ± z·√( p(1−p)/n + z²/4n² ) ) / ( 1 + z²/n )
+    Returns the bounds, in 0–1. Raises CourseError for counts or a confidence out of range.
+    """
+    whole_number("count", count, at_least=1)
+    if whole_number("right", right, at_least=0) > count:
+        raise CourseError(f"right {right!r} is more than the {count} images there are")
+    _share("confidence", confidence)
+    interval = binomtest(right, count).proportion_ci(confidence, method="wilson")
+    return float(interval.low), float(interval.high)
+
+
+class McNemar(NamedTuple):
+    """Two classifiers on the same images.
+
+    only_first, only_second: images that just this one has right; p: of so uneven a split, or a
+    more uneven one, if both were equally good.
+    """
+
+    only_first: int
+    only_second: int
+    p: float
+
+
+def mcnemar(first: Sequence[bool], second: Sequence[bool]) -> McNemar:
+    """McNemar's exact test on per-image correctness, bool (N,) each, of the same N images.
+
+    Only images on which the two disagree tell anything; of these, if the two are equally good,
+    each is a fair coin: p = min(1, 2·P(B ≤ min(b, c))), B ~ Binomial(b + c, ½).
+    Raises CourseError for arrays of unequal length, and values that are neither right nor wrong.
+    """
+    one, other = (_column("correctness", correct) for correct in (first, second))
+    if not {*one, *other} <= {0, 1}:
+        raise CourseError("correctness must be True or False, one value an image")
+    one, other = one == 1, other == 1
+    if one.shape != other.shape or one.ndim != 1 or not len(one):
+        raise CourseError(f"correctness of {one.shape} and {other.shape} is not of the same images")
+    b, c = int((one & ~other).sum()), int((~one & other).sum())
+    table = [[int((one & other).sum()), b], [c, int((~one & ~other).sum())]]
+    # With no disagreement there is no coin to toss; statsmodels would warn.
+    return McNemar(b, c, float(mcnemar_test(table, exact=True).pvalue) if b + c else 1.0)
+
+
+class Difference(NamedTuple):
+    """A mean difference over seeds; whatever cannot be known is nan.
+
+    low, high: Student's 95 % interval of the mean; p: of Student's paired t test, which is below
+    .05 exactly where that interval leaves out 0. bootstrap_low, bootstrap_high: the bootstrap's.
+    """
+
+    mean: float
+    low: float
+    high: float
+    p: float
+    seeds: int
+    bootstrap_low: float
+    bootstrap_high: float
+
+
+def paired_difference(first: Sequence[float], second: Sequence[float]) -> Difference:
+    """first − second, two accuracies for each seed: mean, two intervals over seeds, and p.
+
+    Pairs share a seed, and so split, initial weights and batch order: what these add to both
+    cancels. Student's interval takes the differences for normal, and allows for few seeds. The
+    percentile bootstrap (seeds drawn again with replacement, 9,999 times, always the same ones)
+    takes them as they are, and with few seeds is too narrow. With 3 it reaches from the least
+    difference to the greatest, which has the middle of a normal distribution between them in 75 %
+    of studies; with 5 it is 84 %, with 10 it is 90 % (2,000 simulated studies each).
+    With fewer than three seeds, intervals and p are nan: two seeds agree by luck too often, the
+    more so as accuracies come in steps of an image. If all differences are equal, p is nan too
+    (there is no spread to judge by), or 1 if they are all 0.
+    Raises CourseError for no seed or unequal numbers of them, and for what is no finite number.
+    """
+    one, other = _column("accuracies", first), _column("accuracies", second)
+    if one.shape != other.shape or one.ndim != 1 or not len(one):
+        raise CourseError(f"accuracies of {one.shape} and {other.shape} seeds make no pairs")
+    differences = one - other
+    mean, count = float(differences.mean()), len(differences)
+    if count < 3:
+        return Difference(mean, math.nan, math.nan, math.nan, count, math.nan, math.nan)
+    if np.ptp(differences) < 1e-12:
+        p = 1.0 if abs(mean) < 1e-12 else math.nan
+        return Difference(mean, mean, mean, p, count, mean, mean)
+    test = ttest_1samp(differences, 0)
+    low, high = map(float, test.confidence_interval(0.95))
+    resampled = bootstrap(
+        (differences,), np.mean, n_resamples=RESAMPLES, method="percentile", rng=0
+    ).confidence_interval
+    return Difference(
+        mean, low, high, float(test.pvalue), count, float(resampled.low), float(resampled.high)
+    )
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """p values corrected for how many there are (Holm's step-down): nan stays nan, uncounted.
+
+    If no difference is real, the chance that *any* corrected value is below .05 is at most 5 %.
+    Raises CourseError for what is no share.
+    """
+    values = _column("p values", p_values, unknown=True)
+    known = ~np.isnan(values)
+    if ((values < 0) | (values > 1)).any():
+        raise CourseError(f"p values {values.tolist()} must lie between 0 and 1")
+    if known.any():
+        values = values.copy()
+        values[known] = multipletests(values[known], method="holm")[1]
+    return values.tolist()
+
+
+def mcnemar_power(
+    only_first: float, only_second: float, images: int, significance: float = 0.05
+) -> float:
+    """The chance that McNemar's exact test on so many images finds a difference that is there.
+
+    only_first, only_second: shares of images that just one of the two has right, in 0–1; the
+    difference of their accuracies is the difference of these shares. The number of disagreements
+    is binomial, and so is their split; the power is summed over both, all but 2·10⁻¹² of it.
+    """
+    whole_number("images", images, at_least=1)
+    _share("significance", significance)
+    either = number("only_first", only_first, 0, 1) + number("only_second", only_second, 0, 1)
+    if not 0 < either <= 1:
+        raise CourseError(f"shares {only_first!r} and {only_second!r} must lie between 0 and 1")
+    fewest, greatest = binom.ppf([1e-12, 1 - 1e-12], images, either)
+    disagreements = np.arange(max(1, fewest), greatest + 1)
+    # The largest minority that the test still finds uneven enough; -1: there is none.
+    most = binom.ppf(significance / 2, disagreements, 0.5)
+    most -= binom.cdf(most, disagreements, 0.5) > significance / 2
+    share = only_second / either
+    found = binom.cdf(most, disagreements, share)
+    found += binom.sf(disagreements - most - 1, disagreements, share)
+    return float((binom.pmf(disagreements, images, either) * found).sum())
+
+
+def images_needed(
+    difference: float, disagreement: float, power: float = 0.8, most: int = 20_000
+) -> int | None:
+    """Images that McNemar's test at .05 needs to find a difference of accuracies with this power.
+
+    disagreement: share of images on which the two classifiers disagree, at least the difference.
+    None if it would take more than `most`. Raises CourseError for shares out of range.
+    """
+    _share("power", power)
+    whole_number("most", most, at_least=1)
+    if not 0 < abs(number("difference", difference)) <= number("disagreement", disagreement) <= 1:
+        raise CourseError(
+            f"difference {difference!r} must not be 0 nor exceed disagreement {disagreement!r}"
+        )
+    shares = (disagreement + difference) / 2, (disagreement - difference) / 2
+    low, high = 1, 2
+    while mcnemar_power(*shares, high) < power:
+        low, high = high, 2 * high
+        if low >= most:
+            return None
+    while high - low > max(1, low // 100):  # the power of an exact test climbs in small waves
+        middle = (low + high) // 2
+        low, high = (low, middle) if mcnemar_power(*shares, middle) >= power else (middle, high)
+    return high if high <= most else None
+
+
+def seeds_needed(
+    difference: float, spread: float, power: float = 0.8, significance: float = 0.05
+) -> int:
+    """Seeds that Student's paired t test needs to find a mean difference with this power.
+
+    spread: standard deviation, over seeds, of the paired difference, in the same units. At least 3,
+    as for `paired_difference`.
+    """
+    _share("power", power)
+    _share("significance", significance)
+    if not (abs(number("difference", difference)) > 0 and number("spread", spread) > 0):
+        raise CourseError(
+            f"difference {difference!r} must not be 0, and spread {spread!r} must be above 0"
+        )
+    test, size = TTestPower(), abs(difference) / spread
+    if test.power(size, nobs=3, alpha=significance) >= power:
+        return 3
+    return math.ceil(test.solve_power(size, alpha=significance, power=power))
+
+
+def best_of_bias(accuracy: float, images: int, epochs: int) -> float:
+    """By how much the best of several epochs' accuracies flatters a network that never changes.
+
+    E[max of `epochs` independent Binomial(images, accuracy)] / images − accuracy, exactly. Epochs
+    of one training are not independent, so that this is the most that luck alone gives (§6 reports
+    the best of 40).
+    """
+    whole_number("images", images, at_least=1)
+    whole_number("epochs", epochs, at_least=1)
+    number("accuracy", accuracy, 0, 1)
+    below = binom.cdf(np.arange(images), images, accuracy)  # P(count ≤ k) for k < images
+    return float((1 - below**epochs).sum() / images - accuracy)
+
+
+def _share(name: str, value: float) -> None:
+    if not 0 < number(name, value) < 1:
+        raise CourseError(f"{name} {value!r} must lie between 0 and 1")
+
+
+def _column(name: str, values: Sequence[float], unknown: bool = False) -> np.ndarray:
+    """The values as floats, (N,); nan is allowed only where it stands for an unknown value."""
+    try:
+        column = np.asarray(values)
+    except ValueError:  # rows of unequal length
+        column = np.array("")
+    finite = column.dtype.kind in "biuf" and not np.isinf(column).any()
+    if not finite or column.ndim != 1 or (np.isnan(column).any() and not unknown):
+        raise CourseError(f"{name} {values!r} must be a row of finite numbers")
+    return column.astype(float)

@@ -1,0 +1,178 @@
+"""The six styles' generators as files: bundled with the course, or published by CycleGAN's authors.
+
+Nothing here unpickles code: bundled files are safetensors, published ones are read `weights_only`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from course_lib.models import Generator
+from course_lib.support.download import DownloadFailed, fetch_file
+from course_lib.support.files import BUNDLED, data_folder, make_folder, write_whole
+from course_lib.support.validation import CourseError, choose
+
+# Style → its name among the published files.
+STYLES = {
+    "cezanne": "style_cezanne",
+    "enhance": "iphone2dslr_flower",
+    "monet": "style_monet",
+    "ukiyo-e": "style_ukiyoe",
+    "van-gogh": "style_vangogh",
+    "winter": "summer2winter_yosemite",
+}
+ADDRESS = "http://efrosgans.eecs.berkeley.edu/cyclegan/pretrained_models"
+# Files from before PyTorch 0.4 carry statistics that instance normalisation does not use.
+OLD_SUFFIXES = (".running_mean", ".running_var", ".num_batches_tracked")
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A set of six generators of one size, and the side of the pictures that they were made for."""
+
+    width: int
+    blocks: int
+    side: int
+
+
+KINDS = {"bundled": Kind(width=16, blocks=3, side=64), "published": Kind(64, 9, side=256)}
+
+
+def generator_path(style: str, kind: str) -> Path:
+    """Where a generator's file is, or would be. CourseError for an unknown style or kind."""
+    choose("style", style, STYLES)
+    if choose("generators", kind, KINDS) == "bundled":
+        return BUNDLED / "styles" / f"{style}.safetensors"
+    return data_folder() / "cyclegan" / f"{STYLES[style]}.pth"
+
+
+def choose_kind(generators: str) -> str:
+    """ "auto" stands for the published generators if all six are on disk, else for the bundled."""
+    if choose("generators", generators, ("auto", *KINDS)) != "auto":
+        return generators
+    there = all(generator_path(style, "published").exists() for style in STYLES)
+    return "published" if there else "bundled"
+
+
+def load_generator(style: str, kind: str = "bundled") -> Generator:
+    """One style's generator, ready to use (float32, on the CPU).
+
+    Raises CourseError, naming the file, if it is absent, damaged, no weights file, or of another
+    network.
+    """
+    return read_generator(_existing(style, kind), KINDS[kind].width, KINDS[kind].blocks)
+
+
+def generators_digest(kind: str, styles: Sequence[str] = tuple(STYLES)) -> str:
+    """One digest of the weights files of some styles. CourseError if one is absent."""
+    state = hashlib.sha256()
+    for style in styles:
+        state.update(hashlib.sha256(_existing(style, kind).read_bytes()).digest())
+    return state.hexdigest()[:16]
+
+
+def _existing(style: str, kind: str) -> Path:
+    path = generator_path(style, kind)
+    if not path.exists():
+        hint = ": `python -m course_lib data --styles` fetches it" if kind == "published" else ""
+        raise CourseError(f"{path} is not there{hint}")
+    return path
+
+
+def read_generator(path: Path, width: int, blocks: int) -> Generator:
+    """A generator of this size from a file: safetensors, or .pth in the published layout.
+
+    Raises CourseError for whatever does not hold exactly the generator's tensors, shapes included.
+    """
+    weights = _read_pth(path) if path.suffix == ".pth" else _read_safetensors(path)
+    generator = Generator(width, blocks)
+    own = generator.state_dict()
+    wrong = sorted(weights.keys() ^ own.keys())
+    if wrong:
+        raise CourseError(
+            f"{path} holds {len(weights)} tensors, not the {len(own)} of a generator of width "
+            f"{width} with {blocks} blocks: {wrong[0]} is {'missing' if wrong[0] in own else 'new'}"
+        )
+    for name, value in own.items():
+        if weights[name].shape != value.shape:
+            raise CourseError(
+                f"{path} is of another width: {name} is {tuple(weights[name].shape)}, not "
+                f"{tuple(value.shape)}"
+            )
+    generator.load_state_dict(weights)
+    return generator.eval()
+
+
+def _read_safetensors(path: Path) -> dict[str, Tensor]:
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise CourseError(f"{path} is no safetensors file, or is damaged: {error}") from error
+
+
+def _read_pth(path: Path) -> dict[str, Tensor]:
+    """Tensors by name from PyTorch's own format, without the old statistics."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of odd pickles: they are refused anyway
+            weights = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # bytes that are no such file can raise nearly anything
+        raise CourseError(
+            f"{path} holds no weights, or more than weights, or is cut off"
+        ) from error
+    if not isinstance(weights, dict) or not all(
+        isinstance(name, str) and isinstance(value, Tensor) for name, value in weights.items()
+    ):
+        raise CourseError(f"{path} is no table of weights by name")
+    return {name: value for name, value in weights.items() if not name.endswith(OLD_SUFFIXES)}
+
+
+def save_generator(path: Path, generator: Generator, about: dict[str, str]) -> None:
+    """Write a generator's weights in half precision, with some facts about it in the header."""
+    weights = {
+        name: value.to("cpu", torch.float16).contiguous()
+        for name, value in generator.state_dict().items()
+    }
+    write_whole(path, lambda temporary: save_file(weights, temporary, about))
+
+
+def fetch_styles(address: str = ADDRESS) -> Path:
+    """Download the six published generators (45.5 MB each) into data/cyclegan/; returns the folder.
+
+    What is there and whole is not fetched again. Each file is checked before it gets its name.
+    Raises CourseError, with the manual steps, if the server does not hand over a generator.
+    """
+    folder = data_folder() / "cyclegan"
+    make_folder(folder)
+    kind = KINDS["published"]
+    for style in STYLES:
+        path = generator_path(style, "published")
+        if path.exists():
+            read_generator(path, kind.width, kind.blocks)
+            continue
+        url = f"{address}/{path.name}"
+
+        def fetch(part: Path, url: str = url) -> None:
+            fetch_file(url, part)
+            try:
+                read_generator(part, kind.width, kind.blocks)
+            except CourseError as error:
+                raise DownloadFailed("what the server sends is no published generator") from error
+
+        try:
+            write_whole(path, fetch)
+        except DownloadFailed as error:
+            raise CourseError(
+                f"{url} cannot be fetched ({error}); by hand: get {', '.join(STYLES.values())} "
+                f"(each .pth) from CycleGAN's project page and put them into {folder}"
+            ) from error
+    return folder

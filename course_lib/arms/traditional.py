@@ -1,0 +1,163 @@
+"""Traditional transformations (§3.1, Figure I): each image draws its own.
+
+Torchvision's v2 transforms draw one set of parameters for a whole batch, and a loop over images
+is slow. Here the parameters of all images are drawn at once, from an explicit generator; the
+geometric ones become one matrix an image, and each image is sampled once.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from course_lib.images.tasks import Task
+from course_lib.support.validation import CourseError, choose, number, tensor
+
+CHUNK = 50  # images sampled together: what they need stays in a processor's cache
+WARP_CELLS = 4  # the elastic field is drawn on a coarse grid and smoothly enlarged
+
+
+@dataclass(frozen=True)
+class Transforms:
+    """How far each transformation may go; 0 switches it off. Each image draws its own amount.
+
+    shift: share of the side, each way, in both directions (0–0.5).
+    zoom: largest enlargement z; the factor is log-uniform between 1/(1+z) and 1+z (0–1).
+    rotate: degrees, each way (0–180). shear: degrees, each way, along both axes (0–45).
+    flip: probability of a left-right mirror image (0–1).
+    warp: typical displacement of a smooth elastic field, share of the side (0–0.1).
+    hue: turns of the colour circle, each way (0–0.5); colour images only.
+
+    Raises CourseError for a value out of its bounds.
+    """
+
+    shift: float = 0.1
+    zoom: float = 0.2
+    rotate: float = 15.0
+    shear: float = 8.0
+    flip: float = 0.5
+    warp: float = 0.015
+    hue: float = 0.04
+
+    def __post_init__(self) -> None:
+        for name, most in BOUNDS.items():
+            number(name, getattr(self, name), 0, most)
+
+    def only(self, name: str) -> Transforms:
+        """The same range for one transformation, all others switched off."""
+        choose("transforms", name, BOUNDS)
+        return Transforms(**{**dict.fromkeys(BOUNDS, 0.0), name: getattr(self, name)})
+
+    def amounts(self) -> dict[str, float]:
+        """Name → range, of the transformations that are switched on."""
+        return {name: amount for name, amount in vars(self).items() if amount}
+
+
+BOUNDS = {
+    "shift": 0.5, "zoom": 1.0, "rotate": 180.0, "shear": 45.0, "flip": 1.0, "warp": 0.1, "hue": 0.5,
+}  # fmt: skip
+
+# Which transformations keep the label, decided for each kind of task, with the reason.
+PICTURES = Transforms()
+DIGITS = Transforms(rotate=10.0, flip=0.0, hue=0.0)
+REASONS = {
+    "shift": ("yes", "yes", "an animal may stand anywhere; digits are centred, but not exactly"),
+    "zoom": ("yes", "yes", "an animal may be near or far; digits are of one size, but not exactly"),
+    "rotate": ("±15°", "±10°", "cameras tilt a little; digits lean a little"),
+    "shear": ("yes", "yes", "a slight change of viewpoint; handwriting slants"),
+    "flip": ("yes", "no", "a dog faces left or right; most mirrored digits are no digits, though "
+             "0 and 8 are"),
+    "warp": ("yes", "yes", "bodies bend; no two people draw one curve"),
+    "hue": ("±0.04 turns", "no", "light changes colours a little; a large turn makes a goldfish "
+            "green or violet, and colour is a sign of its class; digits have no hue"),
+}  # fmt: skip
+
+
+def transforms_for(task: Task) -> Transforms:
+    """The course's choice of transformations for a task's images (see REASONS)."""
+    return DIGITS if task.train.images.shape[1] == 1 else PICTURES
+
+
+def traditional(images: Tensor, transforms: Transforms, generator: torch.Generator) -> Tensor:
+    """One transformed duplicate of each image, made once before training: N → N more (§3.1).
+
+    images: uint8 (N, C, H, W), C = 1 or 3, on any device. generator: on the CPU, so that the drawn
+    amounts do not depend on the device. Returns uint8, same shape and device. Beyond its edges an
+    image is continued by its mirror image, so that no black corners tell a copy from an original.
+
+    Raises CourseError for images of another type, and for a hue on grey images.
+    """
+    tensor("images", images, "N 1|3 H W", "uint8")
+    if not isinstance(transforms, Transforms) or not isinstance(generator, torch.Generator):
+        raise CourseError(
+            f"transforms {transforms!r} and generator {generator!r} must be Transforms and a "
+            "torch.Generator: without one, no result comes twice"
+        )
+    if transforms.hue and images.shape[1] == 1:
+        raise CourseError(f"hue {transforms.hue!r} must be 0 for grey images")
+    count, _, height, width = images.shape
+    matrices = affine_matrices(transforms, count, generator)
+    coarse = torch.randn(count, 2, WARP_CELLS, WARP_CELLS, generator=generator)
+    turns = _uniform(transforms.hue, count, generator)
+    colours = hue_matrices(turns)
+    out = torch.empty_like(images)
+    for part in torch.arange(count).split(CHUNK):
+        pixels = images[part].float()
+        grid = functional.affine_grid(
+            matrices[part].to(images.device), list(pixels.shape), align_corners=False
+        )
+        if transforms.warp:
+            # The grid's unit is half a side, hence the 2.
+            field = functional.interpolate(
+                2 * transforms.warp * coarse[part].to(images.device),
+                (height, width), mode="bicubic", align_corners=True,
+            )  # fmt: skip
+            grid = grid + field.permute(0, 2, 3, 1)
+        pixels = functional.grid_sample(
+            pixels, grid, mode="bilinear", padding_mode="reflection", align_corners=False
+        )
+        if transforms.hue:
+            turned = colours[part].to(images.device) @ pixels.flatten(2)
+            pixels = turned.view_as(pixels)
+        out[part] = pixels.round_().clamp_(0, 255).to(torch.uint8)
+    return out
+
+
+def affine_matrices(transforms: Transforms, count: int, generator: torch.Generator) -> Tensor:
+    """(N, 2, 3) matrices that take a point of the new image to the old one, in half-sides.
+
+    A product of shift · rotation · shear · zoom and flip; sampling once through the product blurs
+    less than sampling after each step.
+    """
+    shift = 2 * _uniform(transforms.shift, 2 * count, generator).view(count, 2)
+    scale = torch.exp(_uniform(math.log1p(transforms.zoom), count, generator))
+    angle = torch.deg2rad(_uniform(transforms.rotate, count, generator))
+    shear = torch.tan(torch.deg2rad(_uniform(transforms.shear, 2 * count, generator)))
+    mirror = 1 - 2 * (torch.rand(count, generator=generator) < transforms.flip).float()
+    cosine, sine = torch.cos(angle), torch.sin(angle)
+    rotation = torch.stack([cosine, -sine, sine, cosine], dim=1).view(count, 2, 2)
+    one = torch.ones(count)
+    slant = torch.stack([one, shear[:count], shear[count:], one], dim=1).view(count, 2, 2)
+    stretch = torch.diag_embed(torch.stack([scale * mirror, scale], dim=1))
+    return torch.cat([rotation @ slant @ stretch, shift.unsqueeze(2)], dim=2)
+
+
+def hue_matrices(turns: Tensor) -> Tensor:
+    """(N, 3, 3) matrices that turn RGB colours about the grey axis: (N,) turns, 1 = once around.
+
+    Rodrigues' rotation about (1, 1, 1)/√3: grey stays grey, and the mean of R, G and B is kept.
+    """
+    angle = 2 * math.pi * turns.view(-1, 1, 1)
+    cosine, sine = torch.cos(angle), torch.sin(angle)
+    along = torch.full((3, 3), 1 / 3)
+    across = torch.tensor([[0.0, -1, 1], [1, 0, -1], [-1, 1, 0]]) / math.sqrt(3)
+    return cosine * torch.eye(3) + (1 - cosine) * along + sine * across
+
+
+def _uniform(most: float, count: int, generator: torch.Generator) -> Tensor:
+    """(count,) amounts, uniform between −most and most."""
+    return most * (2 * torch.rand(count, generator=generator) - 1)

@@ -1,0 +1,220 @@
+"""The course's two-class tasks (§4): images, labels, split and normalisation."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from course_lib.images import Examples, check_labels
+from course_lib.images.mnist import load_zeros_and_eights
+from course_lib.images.own_pictures import class_folders, load_folder
+from course_lib.images.standin import draw_scenes
+from course_lib.images.tiny_imagenet import find_tiny_imagenet, load_tiny_imagenet
+from course_lib.support.randomness import stream
+from course_lib.support.validation import CourseError, choose, tensor, whole_number
+
+WNIDS = {"dogs": "n02099601", "cats": "n02123394", "goldfish": "n01443537"}
+SCENES = {"dogs": "dog", "cats": "cat", "goldfish": "goldfish"}
+TASKS = ("dogs-vs-goldfish", "dogs-vs-cats", "mnist-0-vs-8")
+FOLDER = "folder:"  # begins the name of a task of one's own, before the folder's path
+SOURCES = ("tiny-imagenet", "mnist", "stand-in", "folder")
+STAND_IN_COUNTS = (500, 50)  # scenes a class for training and validation, and held out: the paper's
+TRAINING_SHARE = 0.8  # "divided by a 80:20 split between training and validation" (§4)
+
+
+@dataclass(frozen=True)
+class Task:
+    """A two-class problem, ready to train on.
+
+    train, validation, test: uint8 images (N, C, H, W) with labels (N,). mean, std: (C,), in units
+    of the 0–255 range, of the training images alone. copies: the augmented images that an
+    offline arm adds to the training images, one each in the same order (they share its labels).
+
+    Raises CourseError for a part that is empty or of another type, and labels other than 0 and 1.
+    """
+
+    name: str
+    source: str
+    classes: tuple[str, str]
+    train: Examples
+    validation: Examples
+    test: Examples
+    mean: Tensor
+    std: Tensor
+    copies: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("train", "validation", "test"):
+            images, labels = getattr(self, name)
+            tensor(f"{name} images", images, "N 1|3 S S", "uint8")
+            check_labels(f"{name} labels", labels, str(len(images)))
+
+    def __str__(self) -> str:
+        sizes = ", ".join(
+            f"{len(part.labels)} {name}"
+            for name, part in (
+                ("training", self.train), ("validation", self.validation), ("test", self.test)
+            )
+        )  # fmt: skip
+        kind = {
+            "tiny-imagenet": "the paper's images (Tiny ImageNet)",
+            "mnist": "real MNIST digits",
+            "stand-in": "drawn stand-ins (the paper's images are not on this disk)",
+            "folder": "pictures of your own",
+        }[self.source]
+        return f"{self.name}: {sizes} images, {kind}"
+
+    @property
+    def title(self) -> str:
+        """Name and source, for figures and tables: a picture must say what fed it."""
+        return f"{self.name} ({self.source})"
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of all images and labels: two runs with one digest saw the same data."""
+        state = hashlib.sha256()
+        for part in (self.train, self.validation, self.test):
+            state.update(part.images.numpy().tobytes() + part.labels.numpy().tobytes())
+        return state.hexdigest()
+
+    def normalise(self, images: Tensor) -> Tensor:
+        """uint8 images (N, C, H, W) → float32, zero mean and unit variance per channel (§4)."""
+        tensor("images", images, f"N {len(self.mean)} H W", "uint8")
+        mean, std = (value.to(images.device).view(-1, 1, 1) for value in (self.mean, self.std))
+        return (images.float() - mean) / std
+
+    def denormalise(self, images: Tensor) -> Tensor:
+        """The way back: normalised float images (N, C, H, W) → uint8, cut off at 0 and 255."""
+        tensor("images", images, f"N {len(self.mean)} H W", "float")
+        mean, std = (value.to(images.device).view(-1, 1, 1) for value in (self.mean, self.std))
+        return (images * std + mean).round().clamp(0, 255).to(torch.uint8)
+
+    def with_copies(self, copies: Tensor) -> Task:
+        """The same task with one augmented copy of each training image: N → 2N (§3.1)."""
+        tensor("copies", copies, " ".join(map(str, self.train.images.shape)), "uint8")
+        return replace(self, copies=copies)
+
+
+def load_task(
+    name: str, source: str = "auto", seed: int = 0, images_per_class: int | None = None
+) -> Task:
+    """Load a task, split into training, validation and test images.
+
+    name: `dogs-vs-goldfish`, `dogs-vs-cats`, `mnist-0-vs-8`, any two Tiny ImageNet classes as
+    `n02099601-vs-n02123394`, or `folder:PATH` for pictures of your own (see `load_folder`): that
+    task is named after its two classes, without the path, as in `folder-cups-vs-mugs`.
+    source: "tiny-imagenet", "mnist", "stand-in" or "folder"; "auto" takes the paper's images if
+    they are on disk, else the stand-in. Nothing is downloaded.
+    seed: decides the split, which is 80:20 and stratified; all arms of one seed share it.
+    images_per_class: use so many images of each class instead of all (500; MNIST 1,000). The test
+    set is always whole, and apart: Tiny ImageNet's official validation images (50 a class), MNIST
+    digits outside the others, a fixed fifth of a folder's pictures.
+
+    Raises CourseError for an unknown task or source, a source that is not on disk, a wnid
+    or folder without enough images, and an images_per_class that is below 5 or more than there are.
+    """
+    if isinstance(name, str) and name.startswith(FOLDER):
+        name, classes, pool, test, source = _own_pictures(name.removeprefix(FOLDER), source)
+    else:
+        classes = _classes(name)
+        pool, test, source = _load_source(name, classes, source)
+    kept = [_shuffled(pool.labels, label, seed) for label in (0, 1)]
+    if images_per_class is not None:
+        whole_number("images_per_class", images_per_class, at_least=5)
+        most = min(len(indices) for indices in kept)
+        if images_per_class > most:
+            raise CourseError(
+                f"images_per_class {images_per_class} is more than the {most} of {name}"
+            )
+        kept = [indices[:images_per_class] for indices in kept]
+    cuts = [round(TRAINING_SHARE * len(indices)) for indices in kept]
+    train = torch.cat([indices[:cut] for indices, cut in zip(kept, cuts, strict=True)])
+    validation = torch.cat([indices[cut:] for indices, cut in zip(kept, cuts, strict=True)])
+    images = pool.images[train]
+    mean, std = _channel_statistics(images)
+    return Task(
+        name=name,
+        source=source,
+        classes=classes,
+        train=Examples(images, pool.labels[train]),
+        validation=Examples(pool.images[validation], pool.labels[validation]),
+        test=test,
+        mean=mean,
+        std=std,
+    )
+
+
+def _classes(name: str) -> tuple[str, str]:
+    if isinstance(name, str) and (pair := re.fullmatch(r"(n\d{8})-vs-(n\d{8})", name)):
+        if pair[1] == pair[2]:
+            raise CourseError(f"task {name!r} names one class twice: choose two different wnids")
+        return pair[1], pair[2]
+    if name not in TASKS:
+        choose("task", name, [*TASKS, "WNID-vs-WNID", f"{FOLDER}PATH"])
+    first, second = name.removeprefix("mnist-").split("-vs-")
+    return first, second
+
+
+def _load_source(
+    name: str, classes: tuple[str, str], source: str
+) -> tuple[Examples, Examples, str]:
+    if name == "mnist-0-vs-8":
+        choose(f"source of {name}", source, ("auto", "mnist"))
+        return *load_zeros_and_eights(), "mnist"
+    drawn = all(kind in SCENES for kind in classes)
+    allowed = ("auto", "tiny-imagenet", "stand-in") if drawn else ("auto", "tiny-imagenet")
+    choose(f"source of {name}", source, allowed)
+    root = find_tiny_imagenet()
+    if source == "stand-in" or (source == "auto" and root is None and drawn):
+        return *_stand_in(tuple(SCENES[kind] for kind in classes)), "stand-in"
+    if root is None:
+        raise CourseError(
+            "source 'tiny-imagenet' is not on disk: put tiny-imagenet-200.zip or its folder under "
+            "data/, or name their folder in COURSE_DATA"
+        )
+    wnids = [WNIDS.get(kind, kind) for kind in classes]
+    return *load_tiny_imagenet(root, wnids), "tiny-imagenet"
+
+
+def _own_pictures(path: str, source: str) -> tuple[str, tuple[str, str], Examples, Examples, str]:
+    """Name, classes, images and source of a folder's task; the name is fit for a file's."""
+    root = Path(path).expanduser()
+    choose(f"source of {FOLDER}{path}", source, ("auto", "folder"))
+    first, second = (folder.name for folder in class_folders(root))
+    short = [re.sub(r"[^\w-]+", "-", kind)[:30] for kind in (first, second)]
+    return f"folder-{short[0]}-vs-{short[1]}", (first, second), *load_folder(root), "folder"
+
+
+@lru_cache(maxsize=2)
+def _stand_in(kinds: tuple[str, str]) -> tuple[Examples, Examples]:
+    # One fixed set of scenes, as the paper's data is one fixed set: only the split has a seed.
+    pool, held_out = STAND_IN_COUNTS
+    scenes = [torch.from_numpy(draw_scenes(kind, pool + held_out, seed=0)) for kind in kinds]
+
+    def examples(parts: list[Tensor]) -> Examples:
+        labels = [torch.full((len(part),), label) for label, part in enumerate(parts)]
+        return Examples(torch.cat(parts), torch.cat(labels))
+
+    return examples([part[:pool] for part in scenes]), examples([part[pool:] for part in scenes])
+
+
+def _shuffled(labels: Tensor, label: int, seed: int) -> Tensor:
+    """Indices of one class, in the random order that this seed gives."""
+    indices = torch.nonzero(labels == label).squeeze(1)
+    return indices[torch.randperm(len(indices), generator=stream(seed, f"split {label}"))]
+
+
+def _channel_statistics(images: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation of each channel, from sums of integers: exact everywhere."""
+    pixels = images.to(torch.int64)
+    count = pixels.numel() / pixels.shape[1]
+    mean = pixels.sum(dim=(0, 2, 3)).double() / count
+    variance = pixels.square().sum(dim=(0, 2, 3)).double() / count - mean.square()
+    # A channel without any spread would divide by zero.
+    return mean.float(), variance.sqrt().clamp(min=1.0).float()

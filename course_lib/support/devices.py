@@ -1,0 +1,56 @@
+"""Which device torch works on, with how many threads and what memory."""
+
+from __future__ import annotations
+
+import ctypes
+import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+from course_lib.support.validation import CourseError, choose, whole_number
+
+DEVICES = ("auto", "cpu", "cuda", "mps")
+
+
+def _keep_freed_memory() -> None:
+    """Let glibc keep freed blocks instead of handing them back to the kernel each step.
+
+    Every training step, and every pass of a large generator, allocates and frees the same
+    activations; given back, their pages must be mapped and zeroed again.
+    `tests/benchmarks/training.py` measures what this is worth.
+    """
+    if platform.libc_ver()[0] == "glibc":
+        libc = ctypes.CDLL(None)
+        m_trim_threshold, m_mmap_threshold = -1, -3
+        # The gradient of the first fully connected layer takes 2²⁵ bytes and a header; older
+        # glibc refuses more than 2²⁵.
+        libc.mallopt(m_mmap_threshold, 2**28) or libc.mallopt(m_mmap_threshold, 2**25)
+        libc.mallopt(m_trim_threshold, 2**28)
+
+
+_keep_freed_memory()
+
+
+def find_device(device: str) -> torch.device:
+    """The torch device for a name of DEVICES; CourseError if this machine has none of that kind."""
+    here = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if choose("device", device, DEVICES) == "auto":
+        return torch.device(next((name for name, there in here.items() if there), "cpu"))
+    if not here.get(device, True):
+        there = [name for name, found in here.items() if found] + ["cpu"]
+        raise CourseError(f"device {device!r} is not on this machine: choose {', '.join(there)}")
+    return torch.device(device)
+
+
+@contextmanager
+def thread_count(threads: int) -> Iterator[None]:
+    """While it lasts, torch uses so many threads on the CPU; CourseError for fewer than one."""
+    whole_number("threads", threads, at_least=1)
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -1,0 +1,67 @@
+"""Where the course keeps its files, and how it writes them: whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from course_lib.support.validation import CourseError
+
+COURSE = Path(__file__).resolve().parents[2]
+NOTEBOOKS = COURSE / "notebooks"
+BUNDLED = COURSE / "data"
+
+
+def data_folder() -> Path:
+    """Folder of the reader's own data: `$COURSE_DATA` if it is set, else the course's `data/`."""
+    return Path(os.environ.get("COURSE_DATA") or BUNDLED).expanduser().resolve()
+
+
+def runs_folder() -> Path:
+    """Folder of everything the course makes: `$COURSE_RUNS` if it is set, else `runs/`."""
+    return Path(os.environ.get("COURSE_RUNS") or COURSE / "runs").expanduser().resolve()
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder, and make sure that it can be written; CourseError in one line if not."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise CourseError(f"cannot write {folder}: {error.strerror or error}") from error
+
+
+def write_whole(path: Path, write: Callable[[Path], object]) -> None:
+    """Let `write(temporary path)` make a file, then rename it to `path`: never half a file.
+
+    Raises CourseError in one line if the folder cannot be made or written.
+    """
+    temporary = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # The suffix stays: np.savez would add it to a name that lacks it.
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".part-", suffix=path.suffix)
+        os.close(handle)
+        temporary = Path(name)
+        write(temporary)
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    except OSError as error:
+        raise CourseError(f"cannot write {path}: {error.strerror or error}") from error
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+
+
+def read_arrays(path: Path) -> dict[str, np.ndarray] | None:
+    """The arrays of an .npz file, which holds its own check sums; None if absent or damaged."""
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+            return {name: arrays[name] for name in arrays.files}
+    except Exception:  # bytes that are no such file can raise nearly anything
+        return None

@@ -1,0 +1,25 @@
+"""Random numbers: one independent stream for each use, all from the run's one seed."""
+
+from __future__ import annotations
+
+import hashlib
+
+import torch
+
+from course_lib.support.validation import CourseError
+
+
+def stream_seed(seed: int, use: str) -> int:
+    """Seed of the stream that serves one `use` ("split", "initial weights", …) of a run.
+
+    Streams are separate, so that an arm that draws more numbers for one use leaves the others as
+    they were: all arms of one seed share split, initial weights and batch order.
+    """
+    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**63:
+        raise CourseError(f"seed {seed!r} must be a whole number of 0 or more")
+    return int.from_bytes(hashlib.sha256(f"{seed}/{use}".encode()).digest()[:7], "big")
+
+
+def stream(seed: int, use: str) -> torch.Generator:
+    """A CPU generator for one `use` of a run: the numbers do not depend on the device."""
+    return torch.Generator().manual_seed(stream_seed(seed, use))
