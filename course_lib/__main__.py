@@ -35,7 +35,7 @@ def run(preset: str, assignments: tuple[str, ...], timeout: int) -> None:
     from course_lib.analysis.results import html_table, read_results, results_table, show_table
     from course_lib.images.tasks import SOURCES
     from course_lib.pages.run import parse_parameters, run_notebooks
-    from course_lib.study import PAPER, PRESETS
+    from course_lib.paper import PRESETS
     from course_lib.support.devices import find_device
 
     choose("preset", preset, PRESETS)
@@ -47,10 +47,10 @@ def run(preset: str, assignments: tuple[str, ...], timeout: int) -> None:
 
     def read_table() -> str:
         results[:], foreign[:] = read_results(runs_folder() / preset)
-        return html_table(results_table(results, PAPER))
+        return html_table(results_table(results))
 
     pages = run_notebooks(preset, parameters, timeout=timeout, results=read_table)
-    print(show_table(results_table(results, PAPER)))
+    print(show_table(results_table(results)))
     for path in foreign:
         print(f"skipped, no result: {path}", file=sys.stderr)
     print(f"Pages: {pages}")
@@ -72,27 +72,28 @@ def study(
     tasks, task_folder, arms, seeds, preset, source, workers, scheduler, device, epochs, batch_size
 ) -> None:
     """Run many experiments side by side; finished ones are not done again."""
-    from course_lib import study as experiments
     from course_lib.analysis.results import results_table, show_table
-    from course_lib.images.tasks import FOLDER
+    from course_lib.arms import ARMS
+    from course_lib.images.tasks import FOLDER, TASKS
+    from course_lib.study import study as run_study
 
     if task_folder is not None and tasks != "all":
         raise CourseError(f"--task-folder {task_folder!r} stands instead of --tasks: give one")
     if task_folder is not None:
         names = [f"{FOLDER}{task_folder}"]
     else:
-        names = experiments.TASKS if tasks == "all" else tasks.split(",")
+        names = TASKS if tasks == "all" else tasks.split(",")
     changes = {"source": source, "device": device, "epochs": epochs, "batch_size": batch_size}
-    results = experiments.study(
+    results = run_study(
         tasks=names,
-        arms=experiments.ARMS if arms == "all" else arms.split(","),
+        arms=list(ARMS) if arms == "all" else arms.split(","),
         seeds=_seeds(seeds),
         preset=preset,
         workers=int(workers) if workers.isdecimal() else workers,
         scheduler=scheduler,
         **{name: value for name, value in changes.items() if value is not None},
     )
-    print(show_table(results_table(results, experiments.PAPER)))
+    print(show_table(results_table(results)))
 
 
 @course.command()
@@ -100,9 +101,10 @@ def study(
 @click.option("--format", "form", default="markdown", show_default=True, help="markdown or csv.")
 def results(preset: str, form: str) -> None:
     """Print the paper's tables beside the replication and your own runs."""
-    from course_lib.analysis import comparison
+    from course_lib.analysis import claims, comparison
     from course_lib.analysis.results import read_results
-    from course_lib.study import PRESETS, TASKS
+    from course_lib.images.tasks import TASKS
+    from course_lib.paper import PRESETS
 
     choose("preset", preset, PRESETS)
     choose("format", form, ("markdown", "csv"))
@@ -118,7 +120,7 @@ def results(preset: str, form: str) -> None:
             print("Test accuracy minus that of none, paired by seed:\n")
             print(comparison.markdown(comparison.differences(reference, task)) + "\n")
         print("## The paper's claims about accuracy\n")
-        print(comparison.markdown(comparison.claims(reference)) + "\n")
+        print(comparison.markdown(claims.claims(reference)) + "\n")
     for path in foreign:
         print(f"skipped, no result: {path}", file=sys.stderr)
 

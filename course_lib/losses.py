@@ -1,106 +1,98 @@
-"""The losses of the paper (§5), each beside its equation."""
+"""Every loss of the course beside its equation: the paper's (§3.3, §5) and CycleGAN's (§3.2).
+
+Images are normalised floats (N, C, H, W), for CycleGAN in −1…1; every loss is a scalar.
+"""
 
 from __future__ import annotations
 
 from torch import Tensor
 from torch.nn import functional
 
-from course_lib.images import check_labels
-from course_lib.support.validation import CourseError, choose, number, tensor
+from course_lib.support.validation import checks
 
 CLASSIFICATION_LOSSES = ("sigmoid", "softmax")
+DISTANCES = {"absolute": functional.l1_loss, "squared": functional.mse_loss}  # for CycleGAN
 
 
+@checks(scores="N 2 float", labels="N labels", reading=CLASSIFICATION_LOSSES)
 def classification_loss(scores: Tensor, labels: Tensor, reading: str = "sigmoid") -> Tensor:
-    """Classification loss L_c (§3.3, §5): the mean over the images of a batch, a scalar.
+    """Classification loss L_c of scores (N, 2) and labels (N,), in two readings of §5.
 
-    scores: (N, 2), any real number. labels: (N,) int64, 0 or 1.
+    sigmoid:  L_c = −mean over n, k of  y·log σ(s) + (1 − y)·log(1 − σ(s)),   y = one-hot labels
+    softmax:  L_c = −mean over n of  log( exp s[n, label] / Σ_k exp s[n, k] )
 
-    The paper says "cross entropy loss on the sigmoids of the scores of classes", which can be
-    read in two ways. With s = scores and y = one-hot labels, both (N, 2):
-
-    "sigmoid" (our default, the words taken literally): each score is its own yes-or-no question,
-        L_c = −mean over n and k of  y·log σ(s) + (1 − y)·log(1 − σ(s))
-
-    "softmax" (the usual cross entropy between classes, no sigmoid):
-        L_c = −mean over n of  log( exp s[n, label] / Σ_k exp s[n, k] )
-
-    Raises CourseError for another reading, and scores and labels of another kind.
+    The paper has "cross entropy loss on the sigmoids of the scores of classes".
     """
-    tensor("scores", scores, "N 2", "float")
-    check_labels("labels", labels, str(len(scores)))
-    if choose("classification loss", reading, CLASSIFICATION_LOSSES) == "softmax":
+    if reading == "softmax":
         return functional.cross_entropy(scores, labels)
-    one_hot = functional.one_hot(labels, scores.shape[1]).to(scores.dtype)
+    one_hot = functional.one_hot(labels, 2).to(scores.dtype)
     return functional.binary_cross_entropy_with_logits(scores, one_hot)
 
 
+@checks(generated="N C H W float", target="N C H W float")
 def content_loss(generated: Tensor, target: Tensor) -> Tensor:
-    """Content loss (§5): the mean squared difference of two batches of images, a scalar.
+    """Content loss L_a (§5): 1/D · Σ_i (A_i − T_i)², the mean over a batch.
 
-    generated, target: (N, C, H, W), normalised. With A the generated image, T the target and D the
-    number of values of an image (and the mean over the batch):
-        L_a = 1/D · Σ_i (A_i − T_i)²
-
-    Raises CourseError for batches that are not alike.
+    A is a generated image, T its target, D the number of values of an image.
     """
-    _check_batches(generated, target)
     return functional.mse_loss(generated, target)
 
 
+@checks(images="N C H W float")
 def gram_matrix(images: Tensor) -> Tensor:
-    """Gram matrix of the raw images (§5): (N, C, H, W) → (N, C, C).
+    """Gram matrix of the raw images (§5): G_ij = 1/(H·W) · Σ_k F_ik F_jk, (N, C, H, W) → (N, C, C).
 
-    How much each pair of channels lights up together, wherever in the image:
-        G_ij = 1/(H·W) · Σ_k F_ik F_jk      with F the image as C rows of H·W values
-    The paper does not scale it; dividing by the number of pixels makes it independent of size.
-    Raises CourseError for anything but a batch of float images.
+    F is the image as C rows of H·W values: G tells which channels are strong together, wherever in
+    the image. The paper does not scale it; 1/(H·W) makes it independent of the image's size.
     """
-    tensor("images", images, "N C H W", "float")
-    features = images.flatten(2)
-    return features @ features.transpose(1, 2) / features.shape[2]
+    rows = images.flatten(2)
+    return rows @ rows.transpose(1, 2) / rows.shape[2]
 
 
+@checks(generated="N 3 H W float", target="N 3 H W float")
 def style_loss(generated: Tensor, target: Tensor) -> Tensor:
-    """Style loss (§5): the squared difference of two Gram matrices, a scalar.
+    """Style loss L_a (§5): 1/C² · Σ_ij (G^A_ij − G^T_ij)², the mean over a batch.
 
-    generated, target: (N, C, H, W), normalised, C = 3. With G^A and G^T their Gram matrices, C the
-    number of channels (and the mean over the batch):
-        L_a = 1/C² · Σ_ij (G^A_ij − G^T_ij)²
-
-    Raises CourseError for batches that are not alike, and for grey images: "the gram matrix
-    wouldn't produce any meaning" (§6).
+    G^A and G^T are the Gram matrices of a generated image and its target. Images need colour: of
+    grey ones "the gram matrix wouldn't produce any meaning" (§6).
     """
-    _check_batches(generated, target)
-    if generated.shape[1] == 1:
-        raise CourseError(
-            "the style loss needs colour images: 1 channel has no Gram matrix to speak of"
-        )
     return functional.mse_loss(gram_matrix(generated), gram_matrix(target))
 
 
 def combined_loss(
     classification: Tensor, augmentation: Tensor | None, alpha: float, beta: float
 ) -> Tensor:
-    """The loss of a generated batch (§5): α·L_c + β·L_a, the paper's α = .75 and β = .25.
+    """Loss of a generated batch (§5): α·L_c + β·L_a, the paper's α = .75 and β = .25.
 
     Without an augmentation loss, or with β = 0, it is L_c alone: the paper calls the two
-    "equivalent", and α would only scale it.
+    "equivalent", since in a step of its own α would only scale it.
     """
     if augmentation is None or beta == 0:
         return classification
     return alpha * classification + beta * augmentation
 
 
-def check_weights(alpha: float, beta: float) -> None:
-    """Raise CourseError unless alpha and beta are finite, not negative, and not both 0."""
-    number("alpha", alpha, 0)
-    number("beta", beta, 0)
-    if alpha == beta == 0:
-        raise CourseError("alpha and beta are both 0: nothing would be learned")
+def adversarial_loss(scores: Tensor) -> Tensor:
+    """CycleGAN's adversarial loss: (D(G(x)) − 1)², the mean over the scores of generated images.
+
+    Least squares in place of a logarithm: the generator wants a critic's score of 1.
+    """
+    return (scores.float() - 1).square().mean()
 
 
-def _check_batches(generated: Tensor, target: Tensor) -> None:
-    """Raise CourseError unless both are float images of one shape: others would be broadcast."""
-    tensor("generated", generated, "N C H W", "float")
-    tensor("target", target, " ".join(map(str, generated.shape)), "float")
+def cycle_loss(back: Tensor, original: Tensor, distance: str = "absolute") -> Tensor:
+    """CycleGAN's cycle loss: |F(G(x)) − x|, there and back again, the mean over all values."""
+    return DISTANCES[distance](back, original)
+
+
+def identity_loss(same: Tensor, original: Tensor, distance: str = "absolute") -> Tensor:
+    """CycleGAN's identity loss: |G(y) − y|, the mean: what has the style already stays as it is."""
+    return DISTANCES[distance](same, original)
+
+
+def critic_loss(real: Tensor, generated: Tensor) -> Tensor:
+    """CycleGAN's critic: ½ ((D(y) − 1)² + D(G(x))²), from its scores of real and generated images.
+
+    Half of the sum, so that a critic learns at half the generators' pace.
+    """
+    return ((real.float() - 1).square().mean() + generated.float().square().mean()) / 2

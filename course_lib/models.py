@@ -1,31 +1,28 @@
-"""The networks: SmallNet and AugNet (§5), CycleGAN's generator and discriminator (§3.2)."""
+"""The networks: SmallNet and AugNet (§5), CycleGAN's generators and critics (§3.2).
+
+What the paper leaves open, and what we take: SmallNet pads to "same", so that only pooling shrinks
+an image; ReLU follows its first fully connected layer; dropout is 0.5; one batch normalisation
+follows the second and third convolution together. AugNet starts from Glorot's uniform weights and
+zero biases, the default of the paper's TensorFlow.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 
-from course_lib.support.validation import CourseError, choose, whole_number
+INITIALISATIONS = ("glorot", "torch")
 
 
 class SmallNet(nn.Sequential):
-    """The paper's three-convolution classifier (§5): images in, one score per class out.
+    """The paper's classifier (§5): normalised images (N, C, H, W) → scores (N, 2), before sigmoid.
 
-    Input: normalised images (N, C, H, W) with C = 1 or 3 and H = W = `side`, a multiple of 4.
-    Output: scores (N, 2), any real number, before any sigmoid. 8,406,114 parameters at 64×64×3.
-
-    The paper leaves open the padding ('same' here, so that only pooling shrinks the image), the
-    activation after the first fully connected layer (ReLU) and the dropout rate (0.5). It names
-    one batch normalisation after the second and third convolution together; so it is here.
-
-    Raises CourseError for another number of channels or a side that is no multiple of 4.
+    C = `channels`, 1 or 3; H = W = `side`, a multiple of 4. 8,406,114 parameters at 64×64×3.
     """
 
     def __init__(self, channels: int = 3, side: int = 64) -> None:
-        if whole_number("channels", channels, at_least=1) not in (1, 3):
-            raise CourseError(f"channels {channels!r} must be 1 (grey) or 3 (RGB)")
-        if whole_number("side", side, at_least=4) % 4:
-            raise CourseError(f"side {side!r} must be a multiple of 4: two poolings halve it twice")
         super().__init__(
             nn.Conv2d(channels, 16, kernel_size=3, padding="same"),  # (N, 16, H, W)
             nn.ReLU(),
@@ -45,152 +42,156 @@ class SmallNet(nn.Sequential):
         )
 
 
-def count_parameters(model: nn.Module) -> int:
-    """Number of trainable values in a model."""
-    return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
-
-
-INITIALISATIONS = ("glorot", "torch")
-
-
 class AugNet(nn.Module):
-    """Two images of one class in, one new image out (§5): five 3×3 convolutions.
+    """The paper's augmentation network (§5, Figure III): two images of a class in, a new one out.
 
-    Input: two batches of normalised images (N, C, H, W), any H and W, side by side as 2·C channels.
-    Output: (N, C, H, W), linear: any real number, in the normalised pixel space of the inputs.
-    8,275 parameters for C = 3. Padding is 'same', so that height and width stay.
-
-    initialisation: "glorot" (uniform, biases 0; the default of the paper's TensorFlow) or "torch"
-    (PyTorch's default). No normalisation follows a layer, so the choice sets the contrast of the
-    first images: with "torch" it is a hundredth of the inputs'.
-
-    Raises CourseError for another initialisation, and channels that are no whole number.
+    Input: two batches of normalised images (N, C, H, W). Output: the same shape, linear: any real
+    number, in the pixel space of the inputs. 8,275 parameters for C = 3.
     """
 
     def __init__(self, channels: int = 3, initialisation: str = "glorot") -> None:
         super().__init__()
-        whole_number("channels", channels, at_least=1)
-        choose("initialisation", initialisation, INITIALISATIONS)
-        self.layers = nn.Sequential(
-            nn.Conv2d(2 * channels, 16, kernel_size=3, padding="same"),
-            nn.ReLU(inplace=True),
-            nn.Conv2d(16, 16, kernel_size=3, padding="same"),
-            nn.ReLU(inplace=True),
-            nn.Conv2d(16, 16, kernel_size=3, padding="same"),
-            nn.ReLU(inplace=True),
-            nn.Conv2d(16, 16, kernel_size=3, padding="same"),
-            nn.ReLU(inplace=True),
-            nn.Conv2d(16, channels, kernel_size=3, padding="same"),
-        )
-
+        sizes = (2 * channels, 16, 16, 16, 16, channels)
+        layers: list[nn.Module] = []
+        for size_in, size_out in zip(sizes, sizes[1:], strict=False):
+            layers += [nn.Conv2d(size_in, size_out, 3, padding="same"), nn.ReLU(inplace=True)]
+        self.layers = nn.Sequential(*layers[:-1])
         if initialisation == "glorot":
             for layer in self.layers[::2]:
                 nn.init.xavier_uniform_(layer.weight)
                 nn.init.zeros_(layer.bias)
 
     def forward(self, first: Tensor, second: Tensor) -> Tensor:
+        """Both images side by side, as 2·C channels, through five convolutions."""
         return self.layers(torch.cat([first, second], dim=1))
 
 
+class Generator(nn.Module):
+    """CycleGAN's generator: pictures (N, 3, H, W) in −1…1 in, the same in another style out.
+
+    H and W are multiples of 4, 16 or more. Width 64, 9 blocks: the published "resnet_9blocks".
+    A residual generator adds its output to its input, and starts as the identity.
+    """
+
+    def __init__(
+        self, width: int = 64, blocks: int = 9, upsampling: str = "transposed",
+        residual: bool = False,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        layers = [nn.ReflectionPad2d(3), *_block(nn.Conv2d(3, width, 7))]
+        for size in (width, 2 * width):  # side: 1 → 1/2 → 1/4
+            layers += _block(nn.Conv2d(size, 2 * size, 3, stride=2, padding=1))
+        layers += [ResidualBlock(4 * width) for _ in range(blocks)]
+        for size in (4 * width, 2 * width):  # side: 1/4 → 1/2 → 1
+            layers += UPSAMPLINGS[upsampling](size, size // 2)
+        last = nn.Conv2d(width, 3, 7)
+        self.model = nn.Sequential(*layers, nn.ReflectionPad2d(3), last, nn.Tanh())
+        self.apply(_initialise)
+        self.residual = residual
+        if residual:
+            nn.init.zeros_(last.weight)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """An image's output depends on nothing else in its batch (see `_block`)."""
+        made = self.model(images)
+        return (images + made).clamp(-1, 1) if self.residual else made
+
+
 class ResidualBlock(nn.Module):
-    """y = x + conv_block(x), with no ReLU after the sum: (N, C, H, W) → the same shape."""
+    """y = x + conv_block(x), without a ReLU after the sum: (N, C, H, W) → the same shape."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
+        convolutions = [nn.Conv2d(channels, channels, kernel_size=3) for _ in range(2)]
         self.conv_block = nn.Sequential(
             nn.ReflectionPad2d(1),
-            nn.Conv2d(channels, channels, kernel_size=3),
-            nn.InstanceNorm2d(channels),
-            nn.ReLU(inplace=True),
+            *_block(convolutions[0]),
             nn.ReflectionPad2d(1),
-            nn.Conv2d(channels, channels, kernel_size=3),
-            nn.InstanceNorm2d(channels),
+            *_block(convolutions[1])[:-1],
         )
 
     def forward(self, images: Tensor) -> Tensor:
+        """The sum of the images and what the block makes of them."""
         return images + self.conv_block(images)
 
 
-class Generator(nn.Module):
-    """One image in, the same picture in another style out ("resnet_9blocks" by default).
-
-    Input and output: (N, 3, H, W) in −1…1, H and W multiples of 4, 16 or more. width: channels
-    after the first convolution; blocks: residual blocks. The published size, 64 and 9, has 48
-    tensors with 11,378,179 parameters under the published names. Instance normalisation has no
-    weights and no running statistics here, so an image's output depends on nothing else in its
-    batch.
-    """
-
-    def __init__(self, width: int = 64, blocks: int = 9) -> None:
-        super().__init__()
-        whole_number("width", width, at_least=1)
-        whole_number("blocks", blocks, at_least=0)
-        layers: list[nn.Module] = [
-            nn.ReflectionPad2d(3),
-            nn.Conv2d(3, width, kernel_size=7),
-            nn.InstanceNorm2d(width),
-            nn.ReLU(inplace=True),
-        ]
-        for channels in (width, 2 * width):  # side: 1 → 1/2 → 1/4
-            layers += [
-                nn.Conv2d(channels, 2 * channels, kernel_size=3, stride=2, padding=1),
-                nn.InstanceNorm2d(2 * channels),
-                nn.ReLU(inplace=True),
-            ]
-        layers += [ResidualBlock(4 * width) for _ in range(blocks)]
-        for channels in (4 * width, 2 * width):  # side: 1/4 → 1/2 → 1
-            layers += [
-                nn.ConvTranspose2d(
-                    channels, channels // 2, kernel_size=3, stride=2, padding=1, output_padding=1
-                ),
-                nn.InstanceNorm2d(channels // 2),
-                nn.ReLU(inplace=True),
-            ]
-        layers += [nn.ReflectionPad2d(3), nn.Conv2d(width, 3, kernel_size=7), nn.Tanh()]
-        self.model = nn.Sequential(*layers)
-        self.apply(_initialise)
-
-    def forward(self, images: Tensor) -> Tensor:
-        return self.model(images)
-
-
 class Discriminator(nn.Module):
-    """PatchGAN: a score for each overlapping patch, near 1 if the patch looks real, near 0 if not.
+    """CycleGAN's critic, a PatchGAN: a score for each overlapping patch, near 1 if it looks real.
 
-    (N, 3, H, W) in −1…1 → (N, 1, h, w), linear. halvings: convolutions of stride 2. With 3, the
-    published size, a score sees a patch of 70×70 pixels; with 2 it sees 34×34, which is as much of
-    a 64×64 picture as 70×70 is of a 128×128 one. noise: standard deviation of the noise that is
-    added to what it sees in training.
+    (N, 3, H, W) in −1…1 → (N, 1, h, w), linear. `halvings` counts convolutions of stride 2: with
+    the published 3, a score sees a patch of 70×70 pixels, with 2 one of 34×34.
     """
 
-    def __init__(self, width: int = 64, halvings: int = 3, noise: float = 0.0) -> None:
+    def __init__(self, width: int = 64, halvings: int = 3) -> None:
         super().__init__()
-        whole_number("width", width, at_least=1)
-        whole_number("halvings", halvings, at_least=1)
-        self.noise = noise
-        layers: list[nn.Module] = [
-            nn.Conv2d(3, width, kernel_size=4, stride=2, padding=1),
-            nn.LeakyReLU(0.2, inplace=True),
-        ]
-        for step in range(1, halvings + 1):
-            layers += [
-                nn.Conv2d(width, 2 * width, 4, stride=2 if step < halvings else 1, padding=1),
-                nn.InstanceNorm2d(2 * width),
-                nn.LeakyReLU(0.2, inplace=True),
-            ]
+        layers: list[nn.Module] = [nn.Conv2d(3, width, 4, stride=2, padding=1), _leaky()]
+        for step in range(halvings):
+            stride = 2 if step < halvings - 1 else 1
+            convolution = nn.Conv2d(width, 2 * width, 4, stride, padding=1)
+            layers += [convolution, nn.InstanceNorm2d(2 * width), _leaky()]
             width = 2 * width
-        layers += [nn.Conv2d(width, 1, kernel_size=4, stride=1, padding=1)]
-        self.model = nn.Sequential(*layers)
+        self.model = nn.Sequential(*layers, nn.Conv2d(width, 1, 4, stride=1, padding=1))
         self.apply(_initialise)
 
     def forward(self, images: Tensor) -> Tensor:
-        if self.training and self.noise:
-            images = images + self.noise * torch.randn_like(images)
+        """Scores of pictures."""
         return self.model(images)
+
+
+class CycleGAN(nn.Module):
+    """CycleGAN's four networks: G and F, and a critic for what each of them makes.
+
+    G = `to_style` turns a photograph x into a picture y of the style, F = `to_photo` turns y into
+    x; D_Y = `style_critic` and D_X = `photo_critic` tell real pictures from generated ones.
+    """
+
+    def __init__(
+        self, generator: Callable[[], Generator], critic: Callable[[], Discriminator]
+    ) -> None:
+        super().__init__()
+        self.to_style, self.to_photo = generator(), generator()
+        self.style_critic, self.photo_critic = critic(), critic()
+
+    @property
+    def generators(self) -> nn.ModuleList:
+        """G and F."""
+        return nn.ModuleList([self.to_style, self.to_photo])
+
+    @property
+    def critics(self) -> nn.ModuleList:
+        """D_Y and D_X."""
+        return nn.ModuleList([self.style_critic, self.photo_critic])
+
+
+def _block(convolution: nn.Conv2d | nn.ConvTranspose2d) -> list[nn.Module]:
+    """A convolution, instance normalisation without weights or running averages, and a ReLU."""
+    return [convolution, nn.InstanceNorm2d(convolution.out_channels), nn.ReLU(inplace=True)]
 
 
 def _initialise(layer: nn.Module) -> None:
     """Weights from N(0, 0.02²), biases 0."""
     if isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d)):
         nn.init.normal_(layer.weight, 0.0, 0.02)
+        assert layer.bias is not None
         nn.init.zeros_(layer.bias)
+
+
+def _leaky() -> nn.Module:
+    return nn.LeakyReLU(0.2, inplace=True)
+
+
+def _transposed(size_in: int, size_out: int) -> list[nn.Module]:
+    """Twice the side by transposed convolution, as published; it leaves a grid (Odena 2016)."""
+    return _block(nn.ConvTranspose2d(size_in, size_out, 3, stride=2, padding=1, output_padding=1))
+
+
+def _resize(size_in: int, size_out: int) -> list[nn.Module]:
+    """Twice the side by repeating pixels, then a convolution, which leaves no grid (Odena 2016)."""
+    return [
+        nn.Upsample(scale_factor=2),
+        nn.ReflectionPad2d(1),
+        *_block(nn.Conv2d(size_in, size_out, 3)),
+    ]
+
+
+UPSAMPLINGS = {"transposed": _transposed, "resize": _resize}

@@ -1,4 +1,4 @@
-"""`fit`: the one training loop of the course."""
+"""The one training loop of the course: a `Recipe`, a `train_step`, and `fit`."""
 
 from __future__ import annotations
 
@@ -11,19 +11,17 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from course_lib.arms.learned import Augmenter, SameClassSampler
+from course_lib.arms import ARMS
+from course_lib.arms.generators import KINDS
+from course_lib.arms.pairs import Augmenter, SameClassSampler
+from course_lib.arms.traditional import BOUNDS
 from course_lib.images import Examples
 from course_lib.images.tasks import Task
-from course_lib.losses import (
-    CLASSIFICATION_LOSSES,
-    check_weights,
-    classification_loss,
-    combined_loss,
-)
+from course_lib.losses import CLASSIFICATION_LOSSES, classification_loss, combined_loss
 from course_lib.models import INITIALISATIONS, AugNet, SmallNet
-from course_lib.support.devices import find_device, thread_count
+from course_lib.support.devices import find_device, keep_freed_memory, thread_count
 from course_lib.support.randomness import stream, stream_seed
-from course_lib.support.validation import CourseError, choose, number, whole_number
+from course_lib.support.validation import CourseError, checks, choose, number, whole_number
 
 UPDATES = ("alternate", "joint")
 RUNNING_STATISTICS = ("all", "real-only")
@@ -31,24 +29,73 @@ EVALUATION_BATCH = 200
 SHOWN_PAIRS = 2  # of each class, kept in the History
 
 
+@dataclass(frozen=True)
+class Recipe:
+    """Every choice of a training (§5), with the paper's value or ours.
+
+    Attributes:
+        epochs, batch_size, learning_rate: of Adam; the batch size is ours.
+        loss: "sigmoid" or "softmax", the readings of `losses.classification_loss`.
+        alpha, beta: weights of the classification and the augmentation loss of generated images.
+        update: "alternate" takes a step on the training images, then one on the generated images
+            that updates both networks (the paper's "subsequently"); "joint" one on the sum.
+        running_statistics: of batch normalisation, from "all" batches, or "real-only" from those
+            of training images.
+        initialisation: of AugNet, "glorot" or "torch".
+        transforms: of the traditional arm, "all" or the name of one.
+        generators: of the GAN arm, "bundled", "published", or "auto", the published ones if all
+            six are on disk.
+
+    Raises:
+        CourseError: a value is not allowed.
+    """
+
+    epochs: int = 40
+    batch_size: int = 64
+    learning_rate: float = 1e-4
+    loss: str = "sigmoid"
+    alpha: float = 0.75
+    beta: float = 0.25
+    update: str = "alternate"
+    running_statistics: str = "all"
+    initialisation: str = "glorot"
+    transforms: str = "all"
+    generators: str = "auto"
+
+    def __post_init__(self) -> None:
+        whole_number("epochs", self.epochs, at_least=1)
+        whole_number("batch_size", self.batch_size, at_least=1)
+        if number("learning_rate", self.learning_rate) <= 0:
+            raise CourseError(f"learning_rate {self.learning_rate!r} must be a number above 0")
+        number("alpha", self.alpha, 0)
+        number("beta", self.beta, 0)
+        if self.alpha == self.beta == 0:
+            raise CourseError("alpha and beta are both 0: nothing would be learned")
+        choose("loss", self.loss, CLASSIFICATION_LOSSES)
+        choose("update", self.update, UPDATES)
+        choose("running_statistics", self.running_statistics, RUNNING_STATISTICS)
+        choose("initialisation", self.initialisation, INITIALISATIONS)
+        choose("transforms", self.transforms, ("all", *BOUNDS))
+        choose("generators", self.generators, ("auto", *KINDS))
+
+
 @dataclass
 class History:
     """What `fit` measured.
 
-    curves: name → one value an epoch. Losses and accuracies are means over images, not over
-    batches. `train_…` values are those of the steps on original images and offline copies (dropout
-    on, weights changing), `validation_…` values those after the epoch; `seconds` and
-    `images_per_second` are of the training and validation of an epoch. The learned arms add
-    `generated_accuracy`, of the classifier on generated images as it trains on them, and, if they
-    have one, `augmentation_loss`.
-
-    best_epoch: the first epoch with the highest validation accuracy, counted from 0.
-    The three `correct` tensors are (N,) bool, one value an image: validation images at the best
-    epoch, test images at the best and at the last epoch.
-
-    sources: a few fixed pairs of training images, uint8 (K, 2, C, H, W); generated: what the arm
-    makes of them after each epoch, normalised floats (K, C, H, W); augnets: AugNet after each
-    epoch, on the CPU. Empty for the arms that generate nothing; mean and mixup have no AugNet.
+    Attributes:
+        curves: name → one value an epoch. Losses and accuracies are means over images. `train_…`
+            values are those of the steps on training images and their copies (dropout on, weights
+            changing), `validation_…` values those after the epoch; `seconds` and
+            `images_per_second` count training and validation. Arms that generate images for each
+            batch add `generated_accuracy`, of SmallNet on them as it trains, and, if they have
+            one, `augmentation_loss`.
+        best_epoch: the first epoch with the highest validation accuracy, counted from 0.
+        validation_correct_best, test_correct_best, test_correct_last: which images are classified
+            rightly, (N,) bool, at the best and at the last epoch.
+        sources: a few fixed pairs of training images, uint8 (K, 2, C, H, W), or None.
+        generated: what the arm makes of them after each epoch, normalised (K, C, H, W).
+        augnets: AugNet after each epoch, on the CPU, for the arms that have one.
     """
 
     curves: dict[str, list[float]] = field(default_factory=dict)
@@ -71,65 +118,84 @@ class History:
             self.curves.setdefault(name, []).append(value)
 
 
+def train_step(
+    model: SmallNet, augmenter: Augmenter | None, optimiser: torch.optim.Optimizer,
+    images: Tensor, labels: Tensor, recipe: Recipe, draws: torch.Generator,
+) -> dict[str, Tensor]:  # fmt: skip
+    """Train on a batch of images, then on as many generated ones (§5); sums over the batch."""
+    scores = model(images)
+    loss = classification_loss(scores, labels, recipe.loss)
+    sums = {"train_loss": loss.detach() * len(labels), "train_accuracy": _right(scores, labels)}
+    if augmenter is None or recipe.update == "alternate":
+        _descend(optimiser, loss)
+    if augmenter is None:
+        return sums
+    generated, augmentation = augmenter(images, labels, draws)
+    with frozen_statistics(model, recipe.running_statistics == "real-only"):
+        scores = model(generated)
+    classified = classification_loss(scores, labels, recipe.loss)
+    total = combined_loss(classified, augmentation, recipe.alpha, recipe.beta)
+    if recipe.update == "joint":  # beside the first loss, α does more than scale
+        total = loss + (recipe.alpha * classified if total is classified else total)
+    _descend(optimiser, total)
+    sums["generated_accuracy"] = _right(scores, labels)
+    if augmentation is not None:
+        sums["augmentation_loss"] = augmentation.detach() * len(labels)
+    return sums
+
+
+def _descend(optimiser: torch.optim.Optimizer, loss: Tensor) -> None:
+    optimiser.zero_grad(set_to_none=True)
+    loss.backward()
+    optimiser.step()
+
+
+def _right(scores: Tensor, labels: Tensor) -> Tensor:
+    """Number of images classified rightly: on the device, since reading it makes a GPU wait."""
+    return (scores.argmax(dim=1) == labels).sum()
+
+
+@checks(task=Task, recipe=Recipe, threads=1)
 def fit(
     task: Task,
-    learned: str | None = None,
+    arm: str = "none",
+    recipe: Recipe = Recipe(),  # noqa: B008 - frozen
     *,
-    epochs: int = 40,
-    batch_size: int = 64,
-    learning_rate: float = 1e-4,
-    loss: str = "sigmoid",
-    alpha: float = 0.75,
-    beta: float = 0.25,
-    update: str = "alternate",
-    running_statistics: str = "all",
-    initialisation: str = "glorot",
     seed: int = 0,
     device: str = "auto",
     threads: int = 1,
     on_epoch: Callable[[History], None] | None = None,
 ) -> tuple[SmallNet, History]:
-    """Train SmallNet on a task (§5) and measure it after every epoch.
+    """Train SmallNet on a task with an arm (§5) and measure it after every epoch.
 
-    Adam at `learning_rate`, batches of `batch_size` drawn anew each epoch from the training images
-    and, if the task has them, their copies. loss: "sigmoid" or "softmax", the two readings of
-    `losses.classification_loss`.
+    Batches are drawn anew each epoch from the training images and, if the arm makes them, their
+    copies. For each batch of training images, as many are generated by the arms that do so, each
+    of the class of the image beside it. Validation and test images pass through SmallNet alone.
 
-    learned: None, or one of LEARNED (§3.3, §5). For each batch of training images, as many are
-    generated, each of the class of the image that it stands beside:
-        "neural"          AugNet on two random training images of the class, no augmentation loss
-        "neural-content"  the same, with the content loss against a third image
-        "neural-style"    the same, with the style loss against a third image
-        "control"         AugNet on the image itself, twice
-        "pair-mean", "pair-mixup"  no AugNet: (1−λ)·one + λ·other, with λ = ½ or uniform in 0–1
-    Their loss is alpha·L_c + beta·L_a (`losses.combined_loss`). update: "alternate" takes a step
-    on the training images, then one on the generated images that updates both nets (the paper's
-    "subsequently"); "joint" takes one step on the sum. running_statistics: of batch normalisation,
-    from "all" batches, or "real-only" from those of training images. initialisation: of AugNet,
-    "glorot" or "torch". Validation and test images pass through SmallNet alone.
+    Args:
+        task: as `load_task` returns it.
+        arm: a name in `arms.ARMS`.
+        recipe: every choice of the training.
+        seed: decides initial weights, batch order, dropout and what the arm draws.
+        device: "auto" takes cuda, then mps, then cpu.
+        threads: on a CPU. Two runs side by side with one thread each beat one run with two, and
+            another number of threads gives other last bits.
+        on_epoch: called with the History so far after each epoch.
 
-    seed: decides initial weights, batch order, dropout and pairs. device: "auto" takes cuda, then
-    mps, then cpu. threads: on a CPU; two runs side by side with one thread each beat one run with
-    two, and another thread count gives other last bits. on_epoch: called with the History so far
-    after each epoch.
+    Returns:
+        The model after the last epoch, in evaluation mode, and its History. Same seed, device and
+        threads: identical results.
 
-    Returns the model after the last epoch, in evaluation mode, and its History. Same seed, device
-    and threads: identical results. Raises CourseError for bad values, for a class with fewer than
-    two training images to pair, and for the style loss on grey images.
+    Raises:
+        CourseError: a bad value, or a task whose images lack what the arm needs.
     """
-    if not isinstance(task, Task):
-        raise CourseError(f"task {task!r} must be a Task, as load_task returns it")
-    whole_number("epochs", epochs, at_least=1)
-    whole_number("batch_size", batch_size, at_least=1)
-    whole_number("threads", threads, at_least=1)
-    if number("learning_rate", learning_rate) <= 0:
-        raise CourseError(f"learning_rate {learning_rate!r} must be a number above 0")
-    choose("loss", loss, CLASSIFICATION_LOSSES)
-    check_weights(alpha, beta)
-    choose("update", update, UPDATES)
-    choose("running_statistics", running_statistics, RUNNING_STATISTICS)
-    choose("initialisation", initialisation, INITIALISATIONS)
+    chosen = ARMS[choose("arm", arm, ARMS)]
+    chosen.check(task)
     on = find_device(device)
+    draws, pairs = stream(seed, "pairs"), None
+    keep_freed_memory()
+    if chosen.copies is not None:
+        task = task.with_copies(chosen.copies(task, recipe, seed, device))
     original = _on_device(task, task.train, on)
     train = original
     if task.copies is not None:
@@ -143,43 +209,41 @@ def fit(
         _, channels, side, _ = original[0].shape
         model = SmallNet(channels, side).to(on, memory_format=torch.channels_last)
         augmenter = None
-        if learned is not None:
+        if chosen.augmenter is not None:
             torch.manual_seed(stream_seed(seed, "AugNet's initial weights"))
-            augmenter = Augmenter(learned, *original, initialisation).to(
-                on, memory_format=torch.channels_last
-            )
-            shown = _shown_pairs(task.train.labels, seed)
-            history.sources = task.train.images[shown]
-        steps = _Steps(model, augmenter, learning_rate, loss, alpha, beta, update,
-                       running_statistics, stream(seed, "pairs"))  # fmt: skip
+            augmenter = chosen.augmenter(*original, recipe)
+            augmenter.to(on, memory_format=torch.channels_last)
+            pairs = _shown_pairs(task.train.labels, seed)
+            history.sources = task.train.images[pairs]
+        # One Adam for both networks: it passes over weights that a step gave no gradient.
+        weights = [*model.parameters(), *(augmenter.parameters() if augmenter else ())]
+        optimiser = torch.optim.Adam(weights, lr=recipe.learning_rate, fused=True)
         torch.manual_seed(stream_seed(seed, "dropout"))
         orders = _batch_orders(len(task.train.labels), task.copies is not None, seed)
-        for epoch in range(epochs):
+        for epoch in range(recipe.epochs):
             start = time.perf_counter()
             order = next(orders).to(on)
-            measured = steps.epoch(*train, order.split(batch_size))
-            validation_loss, correct = evaluate(model, validation, loss)
+            sums: dict[str, Tensor] = {}
+            for batch in order.split(recipe.batch_size):
+                images, labels = (values[batch] for values in train)
+                step = train_step(model, augmenter, optimiser, images, labels, recipe, draws)
+                for name, value in step.items():
+                    sums[name] = sums.get(name, 0) + value
+            means = {name: value.item() / len(order) for name, value in sums.items()}
+            loss, correct = evaluate(model, validation, recipe.loss)
             seconds = time.perf_counter() - start
             history.add(
-                **measured,
-                validation_loss=validation_loss,
-                validation_accuracy=_share(correct),
-                seconds=seconds,
-                images_per_second=len(order) / seconds,
-            )
+                **means, validation_loss=loss, validation_accuracy=_share(correct),
+                seconds=seconds, images_per_second=len(order) / seconds,
+            )  # fmt: skip
             if history.best_epoch < 0 or _share(correct) > history.best_accuracy:
                 history.best_epoch = epoch
                 history.validation_correct_best = correct
-                history.test_correct_best = evaluate(model, test, loss)[1]
-            if epoch == epochs - 1:
-                history.test_correct_last = evaluate(model, test, loss)[1]
-            if augmenter is not None:
-                first, second = original[0][shown.to(on)].unbind(dim=1)
-                with torch.inference_mode():
-                    blended = augmenter.blend(first, second, stream(seed, "shown pairs"))
-                history.generated.append(blended.cpu())
-                if augmenter.augnet is not None:
-                    history.augnets.append(copy.deepcopy(augmenter.augnet).cpu())
+                history.test_correct_best = evaluate(model, test, recipe.loss)[1]
+            if epoch == recipe.epochs - 1:
+                history.test_correct_last = evaluate(model, test, recipe.loss)[1]
+            if augmenter is not None and pairs is not None:
+                _keep_generated(history, augmenter, original[0][pairs.to(on)], seed)
             if on_epoch is not None:
                 on_epoch(history)
     return model.eval(), history
@@ -187,79 +251,22 @@ def fit(
 
 @torch.inference_mode()
 def evaluate(model: SmallNet, examples: tuple[Tensor, Tensor], loss: str) -> tuple[float, Tensor]:
-    """Mean loss over normalised images with labels, and which are classified rightly: (N,) bool.
+    """Measure a classifier on normalised images with labels, without any augmentation (Figure IV).
 
-    Images pass through the classifier alone, never through an augmentation (Figure IV).
+    Returns:
+        The mean loss, and which images are classified rightly: (N,) bool, on the CPU.
     """
     images, labels = examples
+    training = model.training
     model.eval()
     scores = torch.cat([model(part) for part in images.split(EVALUATION_BATCH)])
-    model.train()
+    model.train(training)
     mean_loss = classification_loss(scores, labels, loss).item()
     return mean_loss, (scores.argmax(dim=1) == labels).cpu()
 
 
-@dataclass
-class _Steps:
-    """The optimiser's steps of one run: the choices of `fit`, bound to its networks."""
-
-    model: SmallNet
-    augmenter: Augmenter | None
-    learning_rate: float
-    loss: str
-    alpha: float
-    beta: float
-    update: str
-    running_statistics: str
-    pairs: torch.Generator
-
-    def __post_init__(self) -> None:
-        # One Adam for both networks: it passes over weights that a step gave no gradient.
-        weights = list(self.model.parameters())
-        if self.augmenter is not None:
-            weights += self.augmenter.parameters()
-        self.optimiser = torch.optim.Adam(weights, lr=self.learning_rate, fused=True)
-
-    def epoch(
-        self, images: Tensor, labels: Tensor, batches: tuple[Tensor, ...]
-    ) -> dict[str, float]:
-        """One pass over the batches (indices into images and labels): means over the images."""
-        # Sums stay on the device: to read one number a step would make a GPU wait.
-        sums: dict[str, Tensor] = {}
-
-        def count(name: str, value: Tensor) -> None:
-            sums[name] = sums.get(name, 0) + value.detach()
-
-        for batch in batches:
-            inputs, targets = images[batch], labels[batch]
-            scores = self.model(inputs)
-            real = classification_loss(scores, targets, self.loss)
-            count("train_loss", real * len(batch))
-            count("train_accuracy", (scores.argmax(dim=1) == targets).sum())
-            if self.augmenter is None:
-                self._step(real)
-                continue
-            if self.update == "alternate":
-                self._step(real)
-            generated, augmentation = self.augmenter(inputs, targets, self.pairs)
-            with _frozen_statistics(self.model, self.running_statistics == "real-only"):
-                scores = self.model(generated)
-            classified = classification_loss(scores, targets, self.loss)
-            total = combined_loss(classified, augmentation, self.alpha, self.beta)
-            self._step(total if self.update == "alternate" else real + total)
-            count("generated_accuracy", (scores.argmax(dim=1) == targets).sum())
-            if augmentation is not None:
-                count("augmentation_loss", augmentation * len(batch))
-        return {name: value.item() / sum(map(len, batches)) for name, value in sums.items()}
-
-    def _step(self, loss: Tensor) -> None:
-        self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        self.optimiser.step()
-
-
 @contextmanager
-def _frozen_statistics(model: SmallNet, frozen: bool) -> Iterator[None]:
+def frozen_statistics(model: SmallNet, frozen: bool) -> Iterator[None]:
     """While it lasts, batches leave batch normalisation's running averages as they are."""
     layers = [layer for layer in model if isinstance(layer, nn.BatchNorm2d)]
     before = [layer.momentum for layer in layers]
@@ -282,6 +289,17 @@ def _shown_pairs(labels: Tensor, seed: int) -> Tensor:
     """Fixed pairs of training images to show: (2·SHOWN_PAIRS, 2) indices, class by class."""
     classes = torch.arange(2).repeat_interleave(SHOWN_PAIRS)
     return SameClassSampler(labels).draw(classes, stream(seed, "shown pairs"))[:, :2]
+
+
+def _keep_generated(history: History, augmenter: Augmenter, pairs: Tensor, seed: int) -> None:
+    """Keep what the arm makes of the shown pairs, normalised (K, 2, C, H, W), and its AugNet."""
+    first, second = pairs.unbind(dim=1)
+    partner = first if augmenter.alone else second
+    with torch.inference_mode():
+        made = augmenter.mix(first, partner, stream(seed, "shown pairs"))
+    history.generated.append(made.cpu())
+    if augmenter.augnet is not None:
+        history.augnets.append(copy.deepcopy(augmenter.augnet).cpu())
 
 
 def _batch_orders(count: int, copies: bool, seed: int) -> Iterator[Tensor]:

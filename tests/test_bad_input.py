@@ -24,22 +24,21 @@ from course_lib.analysis.statistics import (
     seeds_needed,
     wilson_interval,
 )
-from course_lib.arms.cyclegan import Recipe
+from course_lib.arms import ARMS
+from course_lib.arms.cyclegan import CycleGANRecipe
 from course_lib.arms.domains import read_pictures, train_style
 from course_lib.arms.gan import in_style, stylise
 from course_lib.arms.generators import read_generator
-from course_lib.arms.learned import Augmenter, SameClassSampler
+from course_lib.arms.pairs import Augmenter, SameClassSampler, mean
 from course_lib.arms.traditional import PICTURES, Transforms, traditional
 from course_lib.images import mnist
 from course_lib.images.tasks import load_task
 from course_lib.losses import (
-    check_weights,
     classification_loss,
     content_loss,
     gram_matrix,
     style_loss,
 )
-from course_lib.models import AugNet, Discriminator, Generator, SmallNet
 from course_lib.pages import run as notebooks
 from course_lib.pages.run import read_parameters
 from course_lib.show.figures import arm_panels, image_grid, labelled_rows
@@ -47,7 +46,7 @@ from course_lib.study import run_many, settings_of, study
 from course_lib.support.devices import thread_count
 from course_lib.support.files import BUNDLED, data_folder, runs_folder
 from course_lib.support.validation import CourseError
-from course_lib.training import fit
+from course_lib.training import Recipe, fit
 
 SMALL_STUDY = ("study", "--tasks", "mnist-0-vs-8", "--epochs", "1")
 IMAGES = torch.zeros(4, 3, 8, 8, dtype=torch.uint8)
@@ -152,9 +151,9 @@ CALLS = {
     "sampler: floats": (lambda t: SameClassSampler(SCORES[:, 0]), "must be a tensor (N,) of int64"),
     "sampler: label 2": (lambda t: SameClassSampler(LABELS + 1), "labels from 1 to 2 must be 0 or 1"),
     "sampler: label -1": (lambda t: SameClassSampler(LABELS - 1), "labels from -1 to 0"),
-    "Augmenter: uint8": (lambda t: Augmenter("neural", IMAGES, LABELS), "of float, not empty"),
+    "Augmenter: uint8": (lambda t: Augmenter(IMAGES, LABELS, mean), "of float, not empty"),
     "Augmenter: counts": (
-        lambda t: Augmenter("neural", FLOATS[:3], LABELS), "labels (4,) torch.int64",
+        lambda t: Augmenter(FLOATS[:3], LABELS, mean), "labels (4,) torch.int64",
     ),
     # Losses
     "scores: one class": (lambda t: classification_loss(SCORES[:, :1], LABELS), "scores (4, 1)"),
@@ -175,18 +174,34 @@ CALLS = {
     "style_loss: broadcast": (lambda t: style_loss(FLOATS, FLOATS[:, :1]), "target (4, 1, 8, 8)"),
     "gram_matrix: one image": (lambda t: gram_matrix(FLOATS[0]), "images (3, 8, 8)"),
     "gram_matrix: uint8": (lambda t: gram_matrix(IMAGES), "of float, not empty"),
-    "check_weights: a bool": (lambda t: check_weights(True, 0.5), "alpha True must be a number"),
+    "Recipe: alpha": (lambda t: Recipe(alpha=True), "alpha True must be a number"),
     # Networks
-    "SmallNet: a bool": (lambda t: SmallNet(True), "channels True must be"),
-    "AugNet: channels": (lambda t: AugNet(0), "channels 0 must be a whole number of 1 or more"),
-    "Generator: width": (lambda t: Generator(0), "width 0 must be"),
-    "Discriminator: halvings": (lambda t: Discriminator(halvings=0), "halvings 0 must be"),
-    "Recipe: bfloat16": (lambda t: Recipe(1, bfloat16="no"), "bfloat16 'no' must be True or False"),
+    "SmallNet: channels": (
+        lambda t: dataclasses.replace(t, test=t.test._replace(images=IMAGES[:, :2])),
+        "test images (4, 2, 8, 8)",
+    ),
+    "SmallNet: side": (
+        lambda t: dataclasses.replace(
+            t, train=t.train._replace(images=t.train.images[..., :6, :6])
+        ),
+        "train images' side 6 must be a multiple of 4",
+    ),
+    "AugNet: channels": (
+        lambda t: ARMS["neural"].augmenter(FLOATS[:, :0], LABELS, Recipe()), "images (4, 0, 8, 8)",
+    ),
+    "Generator: width": (lambda t: CycleGANRecipe(1, width=0), "width 0 must be"),
+    "Generator: upsampling": (lambda t: CycleGANRecipe(1, upsampling="up"), "choose one of transp"),
+    "Discriminator: halvings": (
+        lambda t: CycleGANRecipe(1, critic_halvings=0), "critic_halvings 0 must be",
+    ),
+    "CycleGANRecipe: bfloat16": (
+        lambda t: CycleGANRecipe(1, bfloat16="no"), "bfloat16 'no' must be True or False",
+    ),
     # Training and experiments
     "fit: a name": (lambda t: fit("dogs-vs-cats"), "task 'dogs-vs-cats' must be a Task"),
-    "fit: learning rate": (lambda t: fit(t, learning_rate="fast"), "learning_rate 'fast' must be"),
-    "fit: no learning": (lambda t: fit(t, learning_rate=-1.0), "-1.0 must be a number above 0"),
-    "fit: an unused choice": (lambda t: fit(t, initialisation="he"), "'he' is unknown: choose one"),
+    "fit: learning rate": (lambda t: fit(t, recipe=Recipe(learning_rate="fast")), "learning_rate 'fast' must be"),
+    "fit: no learning": (lambda t: fit(t, recipe=Recipe(learning_rate=-1.0)), "-1.0 must be a number above 0"),
+    "fit: an unused choice": (lambda t: fit(t, recipe=Recipe(initialisation="he")), "'he' is unknown: choose one"),
     "threads": (lambda t: thread_count("2").__enter__(), "threads '2' must be a whole number"),
     "settings: transforms": (
         lambda t: settings_of("dogs-vs-cats", "none", transforms="flop"), "(did you mean flip?)",

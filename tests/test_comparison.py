@@ -14,12 +14,11 @@ import pytest
 
 from course_lib.__main__ import _seeds, main
 from course_lib.analysis import comparison
+from course_lib.analysis.claims import claims, verdict
 from course_lib.analysis.comparison import (
-    CLAIMS,
     MEASURES,
     REFERENCE,
     by_seed,
-    claims,
     complete,
     differences,
     markdown,
@@ -29,15 +28,18 @@ from course_lib.analysis.comparison import (
     paper_table,
     reference_results,
     seed_names,
-    verdict,
 )
 from course_lib.analysis.results import Result, write_result
 from course_lib.analysis.statistics import seeds_needed
+from course_lib.arms import ARMS
+from course_lib.images.tasks import TASKS
 from course_lib.pages.run import run_notebooks
-from course_lib.study import EXPERIMENTS, OWN_ARMS, PAPER, PAPER_ARMS, TASKS
+from course_lib.paper import CLAIMS, EXPERIMENTS, PAPER
 from course_lib.support.files import COURSE, NOTEBOOKS, runs_folder
 from course_lib.support.validation import CourseError
 
+OWN_ARMS = tuple(arm.name for arm in ARMS.values() if arm.whose == "ours")
+PAPER_ARMS = tuple(arm.name for arm in ARMS.values() if arm.whose == "paper")
 GOLDFISH = "dogs-vs-goldfish"
 
 
@@ -151,9 +153,9 @@ def test_mcnemar_by_seed():
 
 def test_claims_and_verdicts():
     assert [verdict(0.1, 0.01), verdict(-0.1, 0.01)] == ["holds", "the opposite holds"]
-    assert [verdict(0.1, 0.05), verdict(0.1, math.nan)] == ["cannot be told"] * 2
+    assert [verdict(0.1, 0.05), verdict(0.1, math.nan)] == ["inconclusive"] * 2
     few = claims([made("none", 0, 80), made("neural", 0, 99)])
-    assert few["verdict"].tolist() == ["cannot be told"], "one seed tells nothing"
+    assert few["verdict"].tolist() == ["inconclusive"], "one seed tells nothing"
     assert few["paper says"].tolist() == [pytest.approx(0.06)]
     many = [made("none", seed, 80 + seed % 3) for seed in range(12)]
     many += [made("control", seed, 85 + seed % 2) for seed in range(12)]
@@ -161,7 +163,7 @@ def test_claims_and_verdicts():
     assert row.verdict == "the opposite holds", "the control is better here, said to be worse"
     assert row.seeds == "0-11"
     (row,) = claims(many, "best validation").itertuples()
-    assert row.verdict == "cannot be told", "all are .7 there"
+    assert row.verdict == "inconclusive", "all are .7 there"
 
 
 def test_claims_say_what_the_papers_numbers_say():
@@ -213,9 +215,7 @@ def test_the_replication_is_whole_and_small():
         arms = by_seed(results, task, "test")
         assert {arm for name, arm in PAPER if name == task} <= set(arms)
     for result in results:
-        assert len(result.correct["test_best"]) == (
-            200 if "mnist" in result.settings["task"] else 100
-        )
+        assert len(result.correct["test_best"]) == (200 if "mnist" in result.task else 100)
 
 
 def test_a_damaged_replication_is_named(tmp_path, monkeypatch):
@@ -231,7 +231,7 @@ def test_a_seed_that_is_not_whole_waits(tmp_path, monkeypatch):
     for arm, seed in (("none", 0), ("gan", 0), ("none", 1), ("gan", 1), ("none", 2)):
         write_result(made(arm, seed), tmp_path)
     write_result(made("none", 2, key="again"), tmp_path)  # one run more, but no arm more
-    found = {(result.settings["arm"], result.settings["seed"]) for result in reference_results()}
+    found = {(result.arm, result.seed) for result in reference_results()}
     assert found == {("none", 0), ("gan", 0), ("none", 1), ("gan", 1)}
 
 
@@ -249,8 +249,8 @@ def test_the_readmes_words_are_those_of_the_replication():
     readme = " ".join((COURSE / "README.md").read_text(encoding="utf-8").split())
     results = reference_results()
     told = {measure: claims(results, measure) for measure in ("test", "best validation")}
-    told = {name: table[table["verdict"] != "cannot be told"] for name, table in told.items()}
-    assert told["test"].empty and 'No verdict is other than "cannot be told"' in readme
+    told = {name: table[table["verdict"] != "inconclusive"] for name, table in told.items()}
+    assert told["test"].empty and 'No verdict is other than "inconclusive"' in readme
     assert list(told["best validation"]["verdict"]) == ["holds", "holds"]
     assert "measure, two claims hold" in readme
     for _, row in told["best validation"].iterrows():
@@ -258,7 +258,7 @@ def test_the_readmes_words_are_those_of_the_replication():
     for task, measure in product(TASKS[:2], MEASURES):
         table = differences(results, task, measure)
         assert table.loc[table["arm"].str.startswith("neural"), "mean"].max() < 0.01
-    four = claims([result for result in results if result.settings["seed"] < 4])
+    four = claims([result for result in results if result.seed < 4])
     (row,) = four[four["verdict"] == "the opposite holds"].itertuples()
     assert row.claim.startswith("GAN") and row.task == GOLDFISH
     assert f"with four seeds (p {four.loc[row.Index, 'p, Holm']:.3f})" in readme
@@ -273,14 +273,14 @@ def test_the_words_of_page_06_are_those_of_the_replication():
     """What the page says in words alone; what it prints is compared when the page is executed."""
     results = reference_results()
     by_validation, by_test = claims(results, "best validation"), claims(results)
-    told = by_validation[by_validation["verdict"] != "cannot be told"]
+    told = by_validation[by_validation["verdict"] != "inconclusive"]
     assert told[["claim", "task", "verdict"]].to_numpy().tolist() == [
         ["traditional beats none (§7)", GOLDFISH, "holds"],
         ["traditional beats neural (Table II)", "dogs-vs-cats", "holds"],
     ]
     first = told.iloc[0]
     assert first["mean"] < first["paper says"] / 2, "less than half of the paper's gain"
-    assert set(by_test["verdict"]) == {"cannot be told"}
+    assert set(by_test["verdict"]) == {"inconclusive"}
     gan = by_test["claim"] == "GAN styles beat none (Table I)"
     smaller, larger = (table.loc[gan, "mean"].abs().item() for table in (by_validation, by_test))
     assert smaller < larger / 5, "less than a fifth of that"

@@ -1,4 +1,5 @@
 import json
+import math
 import os
 import signal
 import subprocess
@@ -17,16 +18,20 @@ from course_lib.analysis.results import (
     show_table,
     write_result,
 )
-from course_lib.study import EXPERIMENTS, PAPER, PAPER_ARMS, run, settings_of, study
+from course_lib.arms import ARMS
+from course_lib.paper import EXPERIMENTS, PAPER
+from course_lib.study import run, settings_of, study
 from course_lib.support.files import runs_folder
 from course_lib.support.validation import CourseError
+from course_lib.training import Recipe
 
 MNIST = {"task": "mnist-0-vs-8", "arm": "none", "epochs": 2, "images_per_class": 20}
 STUDY = {"tasks": ["mnist-0-vs-8"], "arms": ["none"], "epochs": 2, "images_per_class": 20}
 
 
 def test_the_papers_seventeen_rows():
-    assert len(EXPERIMENTS) == 17 and len(PAPER_ARMS) == 7
+    assert len(EXPERIMENTS) == 17
+    assert {row.arm for row in EXPERIMENTS} == {a.name for a in ARMS.values() if a.whose == "paper"}
     assert Counter(e.task for e in EXPERIMENTS) == {
         "dogs-vs-goldfish": 7, "dogs-vs-cats": 7, "mnist-0-vs-8": 3,
     }  # fmt: skip
@@ -150,21 +155,22 @@ def test_twenty_kills_lose_nothing(tmp_path):
     results, foreign = read_results(folder)
     peace = study(seeds=range(10), workers=1, folder=tmp_path / "peace", **STUDY)
     assert not foreign and len(results) == len(peace) == 10
-    tables = [results_table(part, PAPER).drop(columns="seconds") for part in (results, peace)]
+    tables = [results_table(part).drop(columns="seconds") for part in (results, peace)]
     assert tables[0].equals(tables[1])
 
 
 def test_table(tmp_path):
     results = study(folder=tmp_path, **STUDY)
-    table = results_table(results, PAPER)
+    table = results_table(results)
     assert (
         table.loc[0, "paper"] == 0.972
         and table.loc[0, "best validation"] == results[0].best_accuracy
     )
     assert table.loc[0, "images per class"] == 20 and table.loc[0, "arm"] == "none"
     assert "0.972" in show_table(table) and "mnist" in show_table(table)
-    without = show_table(results_table(results, {}))
-    assert "–" in without and "NaN" not in without
+    unknown = replace(results[0], settings=results[0].settings | {"arm": "of-my-own"})
+    without = show_table(results_table([unknown]))
+    assert "–" in without and "NaN" not in without and "nan" not in without
 
 
 def test_a_single_transformation_is_named_in_the_table(tmp_path):
@@ -173,14 +179,16 @@ def test_a_single_transformation_is_named_in_the_table(tmp_path):
     )
     result = run(settings, tmp_path)
     assert result.settings["transforms"] == {"flip": 0.5}
-    assert results_table([result], PAPER).loc[0, "arm"] == "traditional: flip"
+    assert result.single_transform == "flip"
+    row = results_table([result]).loc[0]
+    assert row["arm"] == "traditional: flip" and math.isnan(row["paper"])
     with pytest.raises(CourseError, match="transforms 'flop' is unknown .*did you mean flip"):
-        run(replace(settings, transforms="flop"), tmp_path)
+        run(replace(settings, recipe=Recipe(transforms="flop")), tmp_path)
 
 
 def test_real_images_pass_through(real_images, tmp_path):
     (result,) = study(["dogs-vs-cats"], ["none"], epochs=1, images_per_class=20, folder=tmp_path)
-    assert result.settings["source"] == "tiny-imagenet"
+    assert result.source == "tiny-imagenet"
 
 
 def test_an_unwritable_folder_is_told(tmp_path):

@@ -4,15 +4,21 @@ import pytest
 import torch
 from torch import nn
 
-from course_lib.arms.learned import LEARNED, Augmenter, SameClassSampler
+from course_lib.arms import ARMS
+from course_lib.arms.pairs import Augmenter, SameClassSampler
 from course_lib.images import Examples
 from course_lib.losses import classification_loss
 from course_lib.models import AugNet, SmallNet
 from course_lib.support.randomness import stream, stream_seed
 from course_lib.support.validation import CourseError
-from course_lib.training import fit
+from course_lib.training import Recipe, fit
 
+LEARNED = [arm.name for arm in ARMS.values() if arm.made == "each batch"]
 WITH_AUGNET = [arm for arm in LEARNED if not arm.startswith("pair")]
+
+
+def augmenter_of(arm, images, labels):
+    return ARMS[arm].augmenter(images, labels, Recipe())
 
 
 def rng(seed=0):
@@ -63,12 +69,12 @@ def test_too_few_images_to_pair(tiny_task):
     few = Examples(tiny_task.train.images[:5], torch.tensor([0, 0, 0, 0, 1]))
     for arm in LEARNED:
         with pytest.raises(CourseError, match="class 1 has 1 training images: a pair takes 2"):
-            fit(dataclasses.replace(tiny_task, train=few), arm, epochs=1)
+            fit(dataclasses.replace(tiny_task, train=few), arm, Recipe(epochs=1))
 
 
 def test_the_control_feeds_the_image_itself_twice(tiny_task):
     images = tiny_task.normalise(tiny_task.train.images)
-    control = Augmenter("control", images, tiny_task.train.labels)
+    control = augmenter_of("control", images, tiny_task.train.labels)
     seen = []
     control.augnet.register_forward_pre_hook(lambda _, inputs: seen.append(inputs))
     control(images[:9], tiny_task.train.labels[:9], rng())
@@ -84,19 +90,16 @@ def test_sources_and_targets_are_training_images_of_the_class(tiny_task, arm, mo
     labels = tiny_task.train.labels
     values = torch.arange(48) + 100 * labels
     images = values.float().view(48, 1, 1, 1).expand(48, 3, 4, 4)
-    augmenter = Augmenter(arm, images, labels)
+    augmenter = augmenter_of(arm, images, labels)
     used = []
 
     def watch(first, second, generator):
         used.extend([first, second])
         return first
 
-    monkeypatch.setattr(augmenter, "blend", watch)
-    for name in ("content_loss", "style_loss"):
-        monkeypatch.setattr(
-            f"course_lib.arms.learned.{name}",
-            lambda made, target: used.append(target) or made.sum(),
-        )
+    monkeypatch.setattr(augmenter, "mix", watch)
+    if augmenter.loss is not None:
+        augmenter.loss = lambda made, target: used.append(target) or made.sum()
     augmenter(images[:30], labels[:30], rng())
     assert len(used) == (3 if arm in ("neural-content", "neural-style") else 2)
     for batch in used:
@@ -109,10 +112,10 @@ def test_pairs_without_augnet(tiny_task):
     images = tiny_task.normalise(tiny_task.train.images)
     zero, one = torch.zeros(500, 3, 4, 4), torch.ones(500, 3, 4, 4)
     for arm in ("pair-mean", "pair-mixup"):
-        augmenter = Augmenter(arm, images, tiny_task.train.labels)
+        augmenter = augmenter_of(arm, images, tiny_task.train.labels)
         assert not list(augmenter.parameters())
-        blended = augmenter.blend(zero, one, rng())
-        assert (blended == blended[:, :1, :1, :1]).all(), "one proportion an image"
+        blended = augmenter.mix(zero, one, rng())
+        assert (blended == blended[:, :1, :1, :1]).all(), "one proportion per image"
         shares = blended[:, 0, 0, 0]
         if arm == "pair-mean":
             assert (shares == 0.5).all()
@@ -133,11 +136,11 @@ def test_with_beta_0_gradients_are_those_of_the_classification_loss_alone(
     torch.set_num_threads(1)  # as in `fit`: other last bits flip a maximum here and there
     steps = []
     monkeypatch.setattr(
-        "course_lib.training._Steps._step", lambda self, loss: steps.append((self, loss))
+        "course_lib.training._descend", lambda optimiser, loss: steps.append((optimiser, loss))
     )
-    fit(tiny_task, arm, beta=0.0, epochs=1, batch_size=48, seed=5)
-    run, loss = steps[1]  # the second step of the only batch: nothing has been updated yet
-    weights = [*run.model.parameters(), *run.augmenter.parameters()]
+    fit(tiny_task, arm, Recipe(beta=0.0, epochs=1, batch_size=48), seed=5)
+    optimiser, loss = steps[1]  # the second step of the only batch: nothing has been updated yet
+    weights = optimiser.param_groups[0]["params"]
     ours = torch.autograd.grad(loss, weights)
 
     torch.manual_seed(stream_seed(5, "initial weights"))
@@ -160,7 +163,7 @@ def test_with_beta_0_gradients_are_those_of_the_classification_loss_alone(
 
 @pytest.mark.parametrize("arm", LEARNED)
 def test_history_shows_what_is_generated(tiny_task, arm):
-    _, history = fit(tiny_task, arm, epochs=3, batch_size=16)
+    _, history = fit(tiny_task, arm, Recipe(epochs=3, batch_size=16))
     assert {len(curve) for curve in history.curves.values()} == {3}
     assert ("augmentation_loss" in history.curves) == (arm in ("neural-content", "neural-style"))
     assert history.sources.shape == (4, 2, 3, 8, 8) and len(history.generated) == 3
@@ -187,7 +190,7 @@ def test_augnet_has_no_part_in_validation_and_test(tiny_task, arm, monkeypatch):
         return real(self, images, labels, generator)
 
     monkeypatch.setattr(Augmenter, "forward", watch)
-    model, history = fit(tiny_task, arm, epochs=2, batch_size=16)
+    model, history = fit(tiny_task, arm, Recipe(epochs=2, batch_size=16))
     assert calls == [16] * 6, "the 48 training images an epoch, and no others"
     assert not any(isinstance(module, AugNet) for module in model.modules())
     scores = model(tiny_task.normalise(tiny_task.test.images))
@@ -197,10 +200,12 @@ def test_augnet_has_no_part_in_validation_and_test(tiny_task, arm, monkeypatch):
 @pytest.mark.parametrize("arm", LEARNED)
 def test_same_seed_same_bits(tiny_task, arm):
     curves = [
-        fit(tiny_task, arm, epochs=2, seed=seed)[1].curves["generated_accuracy"] for seed in (1, 1)
+        fit(tiny_task, arm, Recipe(epochs=2), seed=seed)[1].curves["generated_accuracy"]
+        for seed in (1, 1)
     ]
     losses = [
-        fit(tiny_task, arm, epochs=2, seed=seed)[1].curves["train_loss"] for seed in (1, 1, 2)
+        fit(tiny_task, arm, Recipe(epochs=2), seed=seed)[1].curves["train_loss"]
+        for seed in (1, 1, 2)
     ]
     assert curves[0] == curves[1]
     assert losses[0] == losses[1] != losses[2]
@@ -209,33 +214,47 @@ def test_same_seed_same_bits(tiny_task, arm):
 def test_arms_share_initial_weights_and_batches(tiny_task):
     """The first step of the first epoch sees the same network and images in every arm."""
     first = {
-        arm: fit(tiny_task, arm, epochs=1, batch_size=48)[1].curves["train_loss"][0]
-        for arm in (None, *LEARNED)
+        arm: fit(tiny_task, arm, Recipe(epochs=1, batch_size=48))[1].curves["train_loss"][0]
+        for arm in ("none", *LEARNED)
     }
     assert len(set(first.values())) == 1
 
 
 def test_joint_update_takes_one_step_a_batch(tiny_task, monkeypatch):
     steps = []
-    monkeypatch.setattr(
-        "course_lib.training._Steps._step", lambda self, loss: steps.append(loss.item())
-    )
-    fit(tiny_task, "neural-content", epochs=1, batch_size=48, update="joint")
+    monkeypatch.setattr("course_lib.training._descend", lambda _, loss: steps.append(loss.item()))
+    fit(tiny_task, "neural-content", Recipe(epochs=1, batch_size=48, update="joint"))
     assert len(steps) == 1
-    fit(tiny_task, "neural-content", epochs=1, batch_size=48)
+    fit(tiny_task, "neural-content", Recipe(epochs=1, batch_size=48))
     real, generated = steps[1:]
     assert steps[0] == pytest.approx(real + generated, rel=1e-5)
 
 
+def test_alpha_weighs_generated_images_in_a_joint_update_of_every_arm(tiny_task, monkeypatch):
+    """Without an augmentation loss, too: beside the training images' loss α does more than scale."""
+    steps = []
+    monkeypatch.setattr("course_lib.training._descend", lambda _, loss: steps.append(loss.item()))
+    for arm in ("neural", "neural-content", "pair-mean"):
+        steps.clear()
+        for alpha in (0.25, 0.75):
+            recipe = Recipe(alpha=alpha, epochs=1, batch_size=48, update="joint")
+            fit(tiny_task, arm, recipe)
+        fit(tiny_task, arm, Recipe(beta=0.0, epochs=1, batch_size=48))
+        low, high, _, generated = steps
+        assert high - low == pytest.approx(0.5 * generated, rel=1e-4), arm
+
+
 def test_real_only_running_statistics(tiny_task, monkeypatch):
     """Blank generated images would drag the running mean to theirs."""
-    monkeypatch.setattr(Augmenter, "blend", lambda self, first, *_: first * 0 + 50)
+    monkeypatch.setattr(AugNet, "forward", lambda self, first, *_: first * 0 + 50)
     means = {}
     for mode in ("all", "real-only"):
-        model, _ = fit(tiny_task, "neural", epochs=1, batch_size=48, running_statistics=mode)
+        model, _ = fit(
+            tiny_task, "neural", Recipe(epochs=1, batch_size=48, running_statistics=mode)
+        )
         means[mode] = model[2].running_mean
         assert model[2].momentum == 0.1
-    plain, _ = fit(tiny_task, epochs=1, batch_size=48)
+    plain, _ = fit(tiny_task, recipe=Recipe(epochs=1, batch_size=48))
     assert torch.allclose(means["real-only"], plain[2].running_mean)
     assert not torch.allclose(means["all"], plain[2].running_mean, atol=0.1)
 
@@ -243,7 +262,7 @@ def test_real_only_running_statistics(tiny_task, monkeypatch):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"learned": "neural-gan"}, "learned 'neural-gan' is unknown"),
+        ({"arm": "neural-gan"}, "arm 'neural-gan' is unknown"),
         ({"alpha": -0.1}, "alpha -0.1 must be a number of 0 or more"),
         ({"beta": float("inf")}, "beta inf must be"),
         ({"alpha": 0, "beta": 0}, "alpha and beta are both 0"),
@@ -253,7 +272,7 @@ def test_real_only_running_statistics(tiny_task, monkeypatch):
 )
 def test_bad_input(tiny_task, changes, message):
     with pytest.raises(CourseError, match=message):
-        fit(tiny_task, **{"learned": "neural", **changes})
+        fit(tiny_task, changes.pop("arm", "neural"), Recipe(**changes))
 
 
 def test_grey_images_have_no_style(tiny_task):
@@ -266,14 +285,12 @@ def test_grey_images_have_no_style(tiny_task):
         mean=tiny_task.mean[:1],
         std=tiny_task.std[:1],
     )
-    with pytest.raises(CourseError, match="'neural-style' needs colour images"):
+    with pytest.raises(CourseError, match="'neural-style' needs colour"):
         fit(grey, "neural-style")
-    assert fit(grey, "neural-content", epochs=1)[1].curves["augmentation_loss"]
+    assert fit(grey, "neural-content", Recipe(epochs=1))[1].curves["augmentation_loss"]
 
 
 def test_a_side_that_is_no_multiple_of_4(tiny_task):
-    odd = dataclasses.replace(
-        tiny_task, train=tiny_task.train._replace(images=tiny_task.train.images[:, :, :6, :6])
-    )
+    odd = tiny_task.train._replace(images=tiny_task.train.images[:, :, :6, :6])
     with pytest.raises(CourseError, match="side 6 must be a multiple of 4"):
-        fit(odd, "neural")
+        dataclasses.replace(tiny_task, train=odd)

@@ -4,12 +4,12 @@ from functools import lru_cache
 
 import pytest
 import torch
+from course_lib.arms.learned import LEARNED, Augmenter, SameClassSampler
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from course_lib.arms.gan import stylise
 from course_lib.arms.generators import STYLES
-from course_lib.arms.learned import LEARNED, Augmenter, SameClassSampler
 from course_lib.arms.traditional import BOUNDS, Transforms, traditional
 from course_lib.images.tasks import TASKS, load_task
 from course_lib.losses import (

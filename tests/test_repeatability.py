@@ -8,7 +8,7 @@ import torch
 from course_lib.analysis.results import read_results
 from course_lib.images.tasks import load_task
 from course_lib.study import study
-from course_lib.training import fit
+from course_lib.training import Recipe, fit
 
 TIMES = ("seconds", "images_per_second")  # curves of how long it took
 # Between one thread and two, in short runs (the README's table).
@@ -46,7 +46,7 @@ def test_a_study_done_twice_gives_the_same_files(tmp_path):
 def test_two_threads_differ_from_one_by_rounding(name, learned):
     task = load_task(name, images_per_class=10)
     (model, one), (other_model, two) = (
-        fit(task, learned, epochs=2, batch_size=8, threads=threads) for threads in (1, 2)
+        fit(task, learned, Recipe(epochs=2, batch_size=8), threads=threads) for threads in (1, 2)
     )
     for curve in one.curves.keys() - set(TIMES):
         tolerance = LOSS_TOLERANCE if "loss" in curve else 0

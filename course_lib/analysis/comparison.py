@@ -11,13 +11,14 @@ from scipy.stats import t as student
 
 from course_lib.analysis.results import Result, read_results
 from course_lib.analysis.statistics import Difference, holm, mcnemar, paired_difference
+from course_lib.arms import ARMS
 from course_lib.images.tasks import TASKS
-from course_lib.study import ARMS, PAPER
+from course_lib.paper import PAPER
 from course_lib.support.files import BUNDLED
 from course_lib.support.validation import CourseError, choose
 
 REFERENCE = BUNDLED / "reference"
-# best validation is the paper's protocol; last validation has no choice of epoch in it; test is of
+# "best validation" is the paper's protocol; in "last validation" no epoch is chosen; "test" is of
 # held-out images, at the epoch that was best on validation.
 MEASURES = {
     "best validation": "best_accuracy",
@@ -31,18 +32,20 @@ SIGNED = ("mean", "low", "high", "bootstrap_low", "bootstrap_high", "paper says"
 def reference_results() -> list[Result]:
     """The replication that comes with the course: the whole seeds in `data/reference/`.
 
-    A seed that lacks runs which others have waits there: arms are compared on the same seeds.
-    Raises CourseError if a file there is damaged.
+    A seed that lacks runs which others have is left out: arms are compared on the same seeds.
+
+    Raises:
+        CourseError: a file there is damaged.
     """
     results, foreign = read_results(REFERENCE)
     if foreign:
         raise CourseError(f"{foreign[0]} is damaged: get the course's data/reference/ again")
     rows: dict[int, set[tuple[str, str]]] = {}
     for result in results:
-        row = result.settings["task"], result.settings["arm"]
-        rows.setdefault(result.settings["seed"], set()).add(row)
+        row = result.task, result.arm
+        rows.setdefault(result.seed, set()).add(row)
     whole = max(map(len, rows.values()), default=0)
-    return [result for result in results if len(rows[result.settings["seed"]]) == whole]
+    return [result for result in results if len(rows[result.seed]) == whole]
 
 
 def complete(results: Sequence[Result]) -> list[Result]:
@@ -50,10 +53,10 @@ def complete(results: Sequence[Result]) -> list[Result]:
     return [
         result
         for result in results
-        if result.settings["epochs"] == 40
-        and result.settings["images_per_class"] is None
-        and result.settings["source"] != "stand-in"
-        and len(result.settings["transforms"]) != 1
+        if result.epochs == 40
+        and result.images_per_class is None
+        and result.source != "stand-in"
+        and result.single_transform is None
     ]
 
 
@@ -64,8 +67,8 @@ def runs_by_seed(results: Sequence[Result], task: str) -> dict[str, dict[int, Re
     """
     arms: dict[str, dict[int, Result]] = {}
     for result in sorted(results, key=lambda result: result.environment["date"]):
-        if result.settings["task"] == task:
-            arms.setdefault(result.settings["arm"], {})[result.settings["seed"]] = result
+        if result.task == task:
+            arms.setdefault(result.arm, {})[result.seed] = result
     return {arm: arms[arm] for arm in ARMS if arm in arms}
 
 
@@ -81,7 +84,7 @@ def by_seed(results: Sequence[Result], task: str, measure: str) -> dict[str, dic
 def mean_interval(values: Sequence[float]) -> tuple[float, float]:
     """(mean, half width of Student's 95 % interval) over seeds; nan for fewer than three seeds.
 
-    With two seeds the half width would be 12.7 standard errors, often wider than 0 to 1.
+    With two seeds the half width would be 12.7 standard errors, often wider than all accuracies.
     """
     count = len(values)
     if not count:
@@ -104,11 +107,17 @@ def seed_names(seeds: Iterable[int]) -> str:
 
 
 def paper_table(replication: Sequence[Result], own: Sequence[Result], task: str) -> pd.DataFrame:
-    """One of Tables I–III (§6): an arm a row, the paper's in its order, then others.
+    """One of Tables I–III (§6): one row per arm, the paper's first.
 
-    Columns: the paper's number; of the replication the seeds (`seed_names`) and, for each measure,
-    the mean and ± the half width of Student's 95 % interval over seeds; of the reader's own runs of
-    the paper's size the seeds and the means, where there are any (else "" and nan).
+    Args:
+        replication: runs to compare with the paper's numbers.
+        own: the reader's runs; those of the paper's size count.
+        task: of `TASKS`.
+
+    Returns:
+        The paper's number; of the replication the seeds (`seed_names`) and, for each measure, the
+        mean and ± the half width of Student's 95 % interval over seeds; of the reader's own runs
+        the seeds and the means, or "" and nan.
     """
     choose("task", task, TASKS)
     replicated = {measure: by_seed(replication, task, measure) for measure in MEASURES}
@@ -133,12 +142,12 @@ def paper_table(replication: Sequence[Result], own: Sequence[Result], task: str)
 def differences(
     results: Sequence[Result], task: str, measure: str = "test", to: str = "none"
 ) -> pd.DataFrame:
-    """Each arm minus another, paired by seed: `paired_difference`, and its p after Holm.
+    """Each arm minus the arm `to`, paired by seed: `paired_difference`, and p after Holm.
 
-    A row for each other arm that shares a seed with `to`; "seeds" names these. Holm's correction
-    is for all rows.
+    One row per arm that shares a seed with `to`; "seeds" names these. Holm's correction is for all
+    rows.
     """
-    choose("task", task, {result.settings["task"] for result in results})
+    choose("task", task, {result.task for result in results})
     arms = by_seed(results, task, measure)
     base = arms.get(choose("arm", to, arms), {})
     rows = []
@@ -156,7 +165,7 @@ def differences(
 
 def pairwise(results: Sequence[Result], task: str, measure: str = "test") -> pd.DataFrame:
     """Mean difference of each arm (row) minus each other arm (column), paired by seed."""
-    choose("task", task, {result.settings["task"] for result in results})
+    choose("task", task, {result.task for result in results})
     arms = by_seed(results, task, measure)
     table = pd.DataFrame(index=list(arms), columns=list(arms), dtype=float)
     for row, mine in arms.items():
@@ -168,7 +177,7 @@ def pairwise(results: Sequence[Result], task: str, measure: str = "test") -> pd.
 
 
 def mcnemar_by_seed(results: Sequence[Result], task: str, first: str, second: str) -> pd.DataFrame:
-    """McNemar's exact test of two arms on the test images, one row a seed that both have run."""
+    """McNemar's exact test of two arms on the test images: one row per seed that both have run."""
     for arm in (first, second):
         choose("arm", arm, ARMS)
     one, other = (runs_by_seed(results, task).get(arm, {}) for arm in (first, second))
@@ -179,62 +188,6 @@ def mcnemar_by_seed(results: Sequence[Result], task: str, first: str, second: st
     table = pd.DataFrame(rows, columns=[f"only {first}", f"only {second}", "p"])
     table.insert(0, "seed", shared)
     return table
-
-
-# Claims of §6 and §7 about accuracy: text, task, two arms, and which is said to be better (1: the
-# first).
-CLAIMS = (
-    ("neural beats none (Table I)", "dogs-vs-goldfish", "neural", "none", 1),
-    ("neural beats none (Table II)", "dogs-vs-cats", "neural", "none", 1),
-    ("traditional beats none (§7)", "dogs-vs-goldfish", "traditional", "none", 1),
-    ("traditional beats none (§7)", "dogs-vs-cats", "traditional", "none", 1),
-    ("GAN styles beat none (Table I)", "dogs-vs-goldfish", "gan", "none", 1),
-    ("GAN styles beat none (Table II)", "dogs-vs-cats", "gan", "none", 1),
-    ("control is worse than none (§6)", "dogs-vs-goldfish", "control", "none", -1),
-    ("control is worse than none (§6)", "dogs-vs-cats", "control", "none", -1),
-    ("pairs help: neural beats control", "dogs-vs-goldfish", "neural", "control", 1),
-    ("pairs help: neural beats control", "dogs-vs-cats", "neural", "control", 1),
-    ("neural beats traditional (Table I)", "dogs-vs-goldfish", "neural", "traditional", 1),
-    ("traditional beats neural (Table II)", "dogs-vs-cats", "traditional", "neural", 1),
-)
-CLAIM_COLUMNS = ("mean", "low", "high", "p")  # of a Difference
-
-
-def claims(results: Sequence[Result], measure: str = "test") -> pd.DataFrame:
-    """The paper's claims about accuracy (§6, §7), each tested on the held-out images.
-
-    A row for each of CLAIMS whose arms share a seed: the claim; the task; the difference of the
-    paper's two numbers (its best validation); our mean difference over seeds with Student's
-    interval and p; the seeds; p corrected by Holm for all rows; and a verdict from that at .05.
-    Seeds answer for the luck of the run alone: a verdict is about the images at hand.
-
-    measure: of MEASURES; no choice has touched the images of "test".
-    """
-    rows, directions = [], []
-    for claim, task, first, second, direction in CLAIMS:
-        one, other = (by_seed(results, task, measure).get(arm, {}) for arm in (first, second))
-        shared = sorted(one.keys() & other.keys())
-        if shared:
-            says = PAPER[task, first] - PAPER[task, second]
-            found = paired_difference([one[s] for s in shared], [other[s] for s in shared])
-            ours = {name: getattr(found, name) for name in CLAIM_COLUMNS}
-            names = {"claim": claim, "task": task, "paper says": says}
-            rows.append({**names, **ours, "seeds": seed_names(shared)})
-            directions.append(direction)
-    table = pd.DataFrame(rows, columns=["claim", "task", "paper says", *CLAIM_COLUMNS, "seeds"])
-    table["p, Holm"] = holm(table["p"])
-    table["verdict"] = [
-        verdict(mean * direction, p)
-        for mean, p, direction in zip(table["mean"], table["p, Holm"], directions, strict=True)
-    ]
-    return table
-
-
-def verdict(gain: float, p: float) -> str:
-    """What a difference says of a claim that it is above 0: nothing, unless p is below .05."""
-    if math.isnan(p) or p >= 0.05:
-        return "cannot be told"
-    return "holds" if gain > 0 else "the opposite holds"
 
 
 def long_table(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
@@ -248,7 +201,7 @@ def markdown(table: pd.DataFrame) -> str:
 
 
 def readable(table: pd.DataFrame) -> pd.DataFrame:
-    """A table of this module as text for people: "mean ± half width", no column without news."""
+    """A table of this module as text for people: "mean ± half width", without empty columns."""
     text = pd.DataFrame(index=table.index)
     for name in table.columns:
         if name.startswith("± ") or (name.startswith("own") and not any(table["own seeds"])):

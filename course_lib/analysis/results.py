@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
+from math import nan
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from course_lib.paper import PAPER
 from course_lib.support.files import write_whole
 
 
@@ -17,11 +19,14 @@ from course_lib.support.files import write_whole
 class Result:
     """One finished run.
 
-    settings: everything that decides the result (task, arm, seed, data digest, epochs, …); key: a
-    digest of them, which is part of the file's name. curves: name → one value an epoch.
-    best_epoch: the first epoch with the highest validation accuracy, from 0. correct: per-image
-    correctness, bool arrays: "validation_best", "test_best", "test_last". environment: versions,
-    hardware and date, which decide nothing. seconds: of the whole run.
+    Attributes:
+        settings: everything that decides the result, as `course_lib.study` records it.
+        key: a digest of the settings, which is part of the file's name.
+        curves: name → one value an epoch.
+        best_epoch: the first epoch with the highest validation accuracy, from 0.
+        correct: which images are right, bool (N,): "validation_best", "test_best", "test_last".
+        environment: versions, hardware and date, which decide nothing.
+        seconds: of the whole run.
     """
 
     settings: dict
@@ -31,6 +36,52 @@ class Result:
     correct: dict[str, np.ndarray]
     environment: dict
     seconds: float
+
+    @property
+    def task(self) -> str:
+        """Name of the task."""
+        return self.settings["task"]
+
+    @property
+    def arm(self) -> str:
+        """Name of the arm."""
+        return self.settings["arm"]
+
+    @property
+    def seed(self) -> int:
+        """The seed, which decides split, initial weights, batch order and draws."""
+        return self.settings["seed"]
+
+    @property
+    def source(self) -> str:
+        """Where the images come from."""
+        return self.settings["source"]
+
+    @property
+    def epochs(self) -> int:
+        """Number of epochs."""
+        return self.settings["epochs"]
+
+    @property
+    def images_per_class(self) -> int | None:
+        """Images of each class for training and validation; None for all."""
+        return self.settings["images_per_class"]
+
+    @property
+    def single_transform(self) -> str | None:
+        """The one transformation of the traditional arm that was switched on, if it was one."""
+        only = list(self.settings["transforms"])
+        return only[0] if len(only) == 1 else None
+
+    @property
+    def title(self) -> str:
+        """Task and source, for figures and tables: a picture must say what fed it."""
+        return f"{self.task} ({self.source})"
+
+    @property
+    def paper(self) -> float:
+        """The paper's accuracy for this task and arm; nan if it has none."""
+        return nan if self.single_transform else PAPER.get((self.task, self.arm), nan)
 
     @property
     def best_accuracy(self) -> float:
@@ -44,7 +95,7 @@ class Result:
 
     @property
     def test_accuracy(self) -> float:
-        """Held-out test accuracy of the model of the best epoch."""
+        """Accuracy on the held-out test images of the model of the best epoch."""
         return float(self.correct["test_best"].mean())
 
 
@@ -72,10 +123,10 @@ def read_result(path: Path) -> Result | None:
         result = Result(**record)
         whole = (
             path == result_path(path.parent, result.settings, result.key)
-            and {len(curve) for curve in result.curves.values()} == {result.settings["epochs"]}
+            and {len(curve) for curve in result.curves.values()} == {result.epochs}
             and set(result.correct) == {"validation_best", "test_best", "test_last"}
-            and 0 <= result.best_epoch < result.settings["epochs"]
-            and bool(_row(result, {}) and result.environment["date"])
+            and 0 <= result.best_epoch < result.epochs
+            and bool(_row(result) and result.environment["date"])
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
@@ -90,37 +141,30 @@ def read_results(folder: Path) -> tuple[list[Result], list[Path]]:
     return results, [path for path, result in read if result is None]
 
 
-def results_table(results: Iterable[Result], paper: dict[tuple[str, str], float]) -> pd.DataFrame:
+def results_table(results: Iterable[Result]) -> pd.DataFrame:
     """One row a run: settings that matter to a reader, the paper's accuracy, and ours.
 
     "images per class" were split into training and validation; "source" is where they come from.
-
-    paper: (task, arm) → the paper's best validation accuracy. Ours: best and last validation
-    accuracy, and test accuracy at the best epoch.
+    Ours are the best and the last validation accuracy, and the test accuracy at the best epoch.
     """
-    return pd.DataFrame([_row(result, paper) for result in results])
+    return pd.DataFrame([_row(result) for result in results])
 
 
-def _row(result: Result, paper: dict[tuple[str, str], float]) -> dict:
+def _row(result: Result) -> dict:
+    only = f": {result.single_transform}" if result.single_transform else ""
     return {
-        "task": result.settings["task"],
-        "source": result.settings["source"],
-        "arm": _arm(result.settings),
-        "images per class": result.settings["images_per_class"] or "all",
-        "seed": result.settings["seed"],
-        "epochs": result.settings["epochs"],
-        "paper": paper.get((result.settings["task"], result.settings["arm"]), np.nan),
+        "task": result.task,
+        "source": result.source,
+        "arm": result.arm + only,
+        "images per class": result.images_per_class or "all",
+        "seed": result.seed,
+        "epochs": result.epochs,
+        "paper": result.paper,
         "best validation": result.best_accuracy,
         "last validation": result.last_accuracy,
         "test": result.test_accuracy,
         "seconds": result.seconds,
     }
-
-
-def _arm(settings: dict) -> str:
-    """The arm, and with it the transformation if only one was switched on."""
-    only = list(settings["transforms"])
-    return f"{settings['arm']}: {only[0]}" if len(only) == 1 else settings["arm"]
 
 
 def show_table(table: pd.DataFrame) -> str:

@@ -12,18 +12,32 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from course_lib.arms.cyclegan import CycleGAN, Recipe, train_cyclegan
+from course_lib.arms.cyclegan import CycleGANRecipe, train_cyclegan
+from course_lib.arms.gan import apply_style
 from course_lib.arms.generators import save_generator
 from course_lib.images.standin import CLASSES, draw_scenes
 from course_lib.images.tasks import WNIDS
 from course_lib.images.tiny_imagenet import find_tiny_imagenet, load_tiny_imagenet
-from course_lib.models import Generator
+from course_lib.models import CycleGAN, Generator
 from course_lib.support.files import make_folder, runs_folder, write_whole
 from course_lib.support.validation import CourseError, choose
 
-# The recipe of the generators in data/styles/: small networks, quick to train on small pictures.
-SMALL = Recipe(
-    steps=2600, batch_size=2, side=48, width=16, blocks=3, critic_width=32, critic_halvings=2
+# The recipe of the generators in data/styles/, for pictures of 64×64, stylised at twice that size.
+SMALL = CycleGANRecipe(
+    steps=3500,
+    side=80,
+    enlarge=2,
+    width=24,
+    blocks=4,
+    upsampling="resize",
+    residual=True,
+    critic_width=32,
+    critic_halvings=2,
+    critic_batch=6,
+    critic_first=300,
+    critic_rate=2.0,
+    identity=1.0,
+    distance="squared",
 )
 OWN_PHOTOS = ("tiny-imagenet", "stand-in")  # the course's own pictures, by name
 SCENES_EACH = 300
@@ -52,8 +66,9 @@ def train_style(
     if not re.fullmatch(r"[a-z0-9][a-z0-9-]*", name):
         raise CourseError(f"style name {name!r} must be small letters, digits and hyphens")
     recipe = changed(SMALL, changes)
-    styles = read_pictures(domain, recipe.side)
-    sets = [photographs(source, recipe.side) for source in photos]
+    side = recipe.side // recipe.enlarge
+    styles = read_pictures(domain, side)
+    sets = [photographs(source, side) for source in photos]
     if not sets:
         raise CourseError("photos () names none: choose a folder, tiny-imagenet or stand-in")
     folder = runs_folder() / "styles"
@@ -62,7 +77,7 @@ def train_style(
     shown = [pictures[turn % len(pictures)] for pictures, turn in turns]
 
     def draw_sheet(networks: CycleGAN, _: dict) -> None:
-        write_whole(folder / f"{name}.png", sheet(networks.to_style, shown).save)
+        write_whole(folder / f"{name}.png", sheet(networks.to_style, shown, recipe.enlarge).save)
 
     networks, curves = train_cyclegan(
         sets,
@@ -78,7 +93,7 @@ def train_style(
     return folder / f"{name}.safetensors", curves
 
 
-def changed(recipe: Recipe, changes: Sequence[str]) -> Recipe:
+def changed(recipe: CycleGANRecipe, changes: Sequence[str]) -> CycleGANRecipe:
     """The recipe with some values changed, each "name=value"; CourseError for a bad one."""
     kinds = {field.name: type(getattr(recipe, field.name)) for field in fields(recipe)}
     values = {}
@@ -132,16 +147,13 @@ def read_pictures(folder: Path, side: int) -> list[Tensor]:
     return pictures
 
 
-@torch.inference_mode()
-def sheet(generator: Generator, pictures: Sequence[Tensor]) -> Image.Image:
+def sheet(generator: Generator, pictures: Sequence[Tensor], enlarge: int) -> Image.Image:
     """Pictures in a row, each above what the generator makes of it, at twice their size."""
     columns = []
     for picture in pictures:
-        picture = picture[:, : 4 * (picture.shape[1] // 4), : 4 * (picture.shape[2] // 4)]
-        side = min(64, *picture.shape[1:])
-        before = picture[:, :side, :side].float() / 127.5 - 1
-        after = generator(before.unsqueeze(0).to(next(generator.parameters()).device))[0].cpu()
-        columns.append(torch.cat([before, after], dim=1))
-    pixels = ((torch.cat(columns, dim=2) + 1) * 127.5).round().to(torch.uint8)
-    image = Image.fromarray(pixels.permute(1, 2, 0).numpy())
+        side = min(64, *picture.shape[1:]) // 4 * 4
+        before = picture[None, :, :side, :side]
+        columns.append(torch.cat([before, apply_style(generator, before, enlarge * side)], dim=2))
+    pixels = torch.cat(columns, dim=3)[0].permute(1, 2, 0)
+    image = Image.fromarray(pixels.numpy())
     return image.resize((2 * image.width, 2 * image.height), Image.Resampling.NEAREST)

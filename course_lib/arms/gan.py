@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from course_lib.arms.arm import Choices
+from course_lib.arms.cyclegan import enlarged
 from course_lib.arms.generators import (
     KINDS,
     STYLES,
@@ -18,12 +20,13 @@ from course_lib.arms.generators import (
     generators_digest,
     load_generator,
 )
+from course_lib.images.tasks import Task
 from course_lib.models import Generator
 from course_lib.support.devices import find_device, thread_count
 from course_lib.support.files import read_arrays, runs_folder, write_whole
 from course_lib.support.progress import progress_bar
 from course_lib.support.randomness import stream
-from course_lib.support.validation import CourseError, choose, tensor
+from course_lib.support.validation import CourseError, checks, choose
 
 PASS_PIXELS = 2**18  # of the images that pass a generator together: 64 small ones or 4 large ones
 
@@ -41,6 +44,7 @@ class Stylised(NamedTuple):
     digest: str
 
 
+@checks(images="N 3 H W uint8")
 def stylise(
     images: Tensor,
     styles: Sequence[str] = tuple(STYLES),
@@ -61,7 +65,6 @@ def stylise(
     Raises CourseError for images of another type, a style that does not exist, and weights that
     are absent or damaged.
     """
-    tensor("images", images, "N 3 H W", "uint8")
     if not styles:
         raise CourseError("styles () names none: choose some of " + ", ".join(STYLES))
     styles = tuple(choose("style", style, STYLES) for style in styles)
@@ -87,6 +90,7 @@ def stylise(
     return Stylised(copies.to(images.device), names, kind, digest)
 
 
+@checks(images="N 3 H W uint8")
 def in_style(
     images: Tensor,
     style: str,
@@ -101,7 +105,6 @@ def in_style(
     is done. Raises CourseError for images of another type, an unknown style, and weights that are
     absent or damaged.
     """
-    tensor("images", images, "N 3 H W", "uint8")
     kind = choose_kind(generators)
     generator = load_generator(style, kind).to(find_device(device))
     with thread_count(threads):
@@ -115,22 +118,35 @@ def apply_style(
     side: int,
     on_batch: Callable[[int], object] | None = None,
 ) -> Tensor:
-    """Images through one generator: uint8 (N, 3, H, W) → the same, on the CPU.
+    """Enlarge images, pass them through a generator, and average the result down to their size.
 
-    side: of the pictures that the generator was made for, 64 or 256. Images of another size are
-    enlarged to side × side, and the result is averaged down to their size.
+    Args:
+        generator: of one style.
+        images: uint8 (N, 3, H, W).
+        side: of the pictures that the generator was made for, as they are enlarged.
+        on_batch: called with the size of each batch that is done.
+
+    Returns:
+        uint8 (N, 3, H, W), on the CPU.
     """
     on = next(generator.parameters()).device
-    height, width = images.shape[2:]
     out = torch.empty_like(images, device="cpu")
     for part in torch.arange(len(images)).split(max(1, PASS_PIXELS // side**2)):
-        pixels = images[part].to(on).float() / 127.5 - 1  # 0…255 → −1…1
-        if (height, width) != (side, side):
-            pixels = functional.interpolate(pixels, (side, side), mode="bicubic").clamp(-1, 1)
-        pixels = generator(pixels)
-        if (height, width) != (side, side):
-            pixels = functional.interpolate(pixels, (height, width), mode="area")
+        pixels = enlarged(images[part].to(on).float() / 127.5 - 1, side)  # 0…255 → −1…1
+        pixels = functional.interpolate(generator(pixels), images.shape[2:], mode="area")
         out[part] = ((pixels + 1) * 127.5).round().to("cpu", torch.uint8)
         if on_batch is not None:
             on_batch(len(part))
     return out
+
+
+def copies(task: Task, choices: Choices, seed: int, device: str) -> Tensor:
+    """The arm `gan`: a copy of each training image in a style of its own, made once."""
+    images = task.train.images
+    return stylise(images, seed=seed, generators=choices.generators, device=device).images
+
+
+def facts(task: Task, choices: Choices) -> dict[str, object]:
+    """Which generators made the copies, for a result's record."""
+    kind = choose_kind(choices.generators)
+    return {"generators": kind, "weights": generators_digest(kind)}

@@ -1,8 +1,8 @@
 """Traditional transformations (§3.1, Figure I): each image draws its own.
 
 Torchvision's v2 transforms draw one set of parameters for a whole batch, and a loop over images
-is slow. Here the parameters of all images are drawn at once, from an explicit generator; the
-geometric ones become one matrix an image, and each image is sampled once.
+is slow. Here the amounts of all images are drawn at once, from an explicit generator; the geometric
+transformations of an image become one matrix, and each image is sampled once.
 """
 
 from __future__ import annotations
@@ -14,8 +14,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from course_lib.arms.arm import Choices
 from course_lib.images.tasks import Task
-from course_lib.support.validation import CourseError, choose, number, tensor
+from course_lib.support.randomness import stream
+from course_lib.support.validation import CourseError, checks, choose, number
 
 CHUNK = 50  # images sampled together: what they need stays in a processor's cache
 WARP_CELLS = 4  # the elastic field is drawn on a coarse grid and smoothly enlarged
@@ -25,14 +27,17 @@ WARP_CELLS = 4  # the elastic field is drawn on a coarse grid and smoothly enlar
 class Transforms:
     """How far each transformation may go; 0 switches it off. Each image draws its own amount.
 
-    shift: share of the side, each way, in both directions (0–0.5).
-    zoom: largest enlargement z; the factor is log-uniform between 1/(1+z) and 1+z (0–1).
-    rotate: degrees, each way (0–180). shear: degrees, each way, along both axes (0–45).
-    flip: probability of a left-right mirror image (0–1).
-    warp: typical displacement of a smooth elastic field, share of the side (0–0.1).
-    hue: turns of the colour circle, each way (0–0.5); colour images only.
+    Attributes:
+        shift: share of the side, each way, in both directions (0–0.5).
+        zoom: largest enlargement z; the factor is log-uniform between 1/(1+z) and 1+z (0–1).
+        rotate: degrees, each way (0–180).
+        shear: degrees, each way, along both axes (0–45).
+        flip: probability of a left-right mirror image (0–1).
+        warp: typical displacement of a smooth elastic field, as a share of the side (0–0.1).
+        hue: turns of the colour circle, each way (0–0.5); colour images only.
 
-    Raises CourseError for a value out of its bounds.
+    Raises:
+        CourseError: a value is out of its bounds.
     """
 
     shift: float = 0.1
@@ -53,7 +58,7 @@ class Transforms:
         return Transforms(**{**dict.fromkeys(BOUNDS, 0.0), name: getattr(self, name)})
 
     def amounts(self) -> dict[str, float]:
-        """Name → range, of the transformations that are switched on."""
+        """Name → range of each transformation that is switched on."""
         return {name: amount for name, amount in vars(self).items() if amount}
 
 
@@ -82,49 +87,56 @@ def transforms_for(task: Task) -> Transforms:
     return DIGITS if task.train.images.shape[1] == 1 else PICTURES
 
 
+def chosen(task: Task, choices: Choices) -> Transforms:
+    """The task's transformations, or the one of them that the choices name."""
+    transforms = transforms_for(task)
+    return transforms if choices.transforms == "all" else transforms.only(choices.transforms)
+
+
+def copies(task: Task, choices: Choices, seed: int, device: str) -> Tensor:
+    """The arm `traditional`: one transformed copy of each training image, made once."""
+    images = task.train.images
+    return traditional(images, chosen(task, choices), stream(seed, "traditional"))
+
+
+def facts(task: Task, choices: Choices) -> dict[str, object]:
+    """How far each transformation went, for a result's record."""
+    return {"transforms": chosen(task, choices).amounts()}
+
+
+@checks(images="N 1|3 H W uint8", transforms=Transforms, generator=torch.Generator)
 def traditional(images: Tensor, transforms: Transforms, generator: torch.Generator) -> Tensor:
-    """One transformed duplicate of each image, made once before training: N → N more (§3.1).
+    """One transformed copy of each image (§3.1): uint8 (N, C, H, W), C = 1 or 3 → the same.
 
-    images: uint8 (N, C, H, W), C = 1 or 3, on any device. generator: on the CPU, so that the drawn
-    amounts do not depend on the device. Returns uint8, same shape and device. Beyond its edges an
-    image is continued by its mirror image, so that no black corners tell a copy from an original.
-
-    Raises CourseError for images of another type, and for a hue on grey images.
+    `generator` is on the CPU: the amounts that it draws do not depend on the images' device.
     """
-    tensor("images", images, "N 1|3 H W", "uint8")
-    if not isinstance(transforms, Transforms) or not isinstance(generator, torch.Generator):
-        raise CourseError(
-            f"transforms {transforms!r} and generator {generator!r} must be Transforms and a "
-            "torch.Generator: without one, no result comes twice"
-        )
     if transforms.hue and images.shape[1] == 1:
         raise CourseError(f"hue {transforms.hue!r} must be 0 for grey images")
-    count, _, height, width = images.shape
-    matrices = affine_matrices(transforms, count, generator)
-    coarse = torch.randn(count, 2, WARP_CELLS, WARP_CELLS, generator=generator)
-    turns = _uniform(transforms.hue, count, generator)
-    colours = hue_matrices(turns)
-    out = torch.empty_like(images)
-    for part in torch.arange(count).split(CHUNK):
-        pixels = images[part].float()
-        grid = functional.affine_grid(
-            matrices[part].to(images.device), list(pixels.shape), align_corners=False
-        )
-        if transforms.warp:
-            # The grid's unit is half a side, hence the 2.
-            field = functional.interpolate(
-                2 * transforms.warp * coarse[part].to(images.device),
-                (height, width), mode="bicubic", align_corners=True,
-            )  # fmt: skip
-            grid = grid + field.permute(0, 2, 3, 1)
-        pixels = functional.grid_sample(
-            pixels, grid, mode="bilinear", padding_mode="reflection", align_corners=False
-        )
-        if transforms.hue:
-            turned = colours[part].to(images.device) @ pixels.flatten(2)
-            pixels = turned.view_as(pixels)
-        out[part] = pixels.round_().clamp_(0, 255).to(torch.uint8)
-    return out
+    affine = affine_matrices(transforms, len(images), generator)
+    warp = torch.randn(len(images), 2, WARP_CELLS, WARP_CELLS, generator=generator)
+    hue = hue_matrices(_uniform(transforms.hue, len(images), generator))
+    amounts = [drawn.to(images.device) for drawn in (affine, transforms.warp * warp, hue)]
+    parts = [tensor.split(CHUNK) for tensor in (images, *amounts)]
+    return torch.cat([transformed(*part) for part in zip(*parts, strict=True)])
+
+
+def transformed(images: Tensor, affine: Tensor, warp: Tensor, hue: Tensor) -> Tensor:
+    """Images (N, C, H, W), each moved by its matrix and elastic field, then turned in hue.
+
+    Each value is read once, where the affine matrix (2, 3) and the field say; beyond its edges an
+    image is continued by its mirror image, so that no black corners tell a copy from an original.
+    """
+    pixels = images.float()
+    grid = functional.affine_grid(affine, list(images.shape), align_corners=False)
+    size = images.shape[2:]
+    field = functional.interpolate(2 * warp, size, mode="bicubic", align_corners=True)
+    grid = grid + field.permute(0, 2, 3, 1)  # in half sides, hence the 2
+    pixels = functional.grid_sample(
+        pixels, grid, mode="bilinear", padding_mode="reflection", align_corners=False
+    )
+    if images.shape[1] == 3:
+        pixels = (hue @ pixels.flatten(2)).view_as(pixels)
+    return pixels.round_().clamp_(0, 255).to(torch.uint8)
 
 
 def affine_matrices(transforms: Transforms, count: int, generator: torch.Generator) -> Tensor:

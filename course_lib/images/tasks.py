@@ -11,13 +11,13 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from course_lib.images import Examples, check_labels
+from course_lib.images import Examples
 from course_lib.images.mnist import load_zeros_and_eights
 from course_lib.images.own_pictures import class_folders, load_folder
 from course_lib.images.standin import draw_scenes
 from course_lib.images.tiny_imagenet import find_tiny_imagenet, load_tiny_imagenet
 from course_lib.support.randomness import stream
-from course_lib.support.validation import CourseError, choose, tensor, whole_number
+from course_lib.support.validation import CourseError, check_labels, choose, tensor, whole_number
 
 WNIDS = {"dogs": "n02099601", "cats": "n02123394", "goldfish": "n01443537"}
 SCENES = {"dogs": "dog", "cats": "cat", "goldfish": "goldfish"}
@@ -54,6 +54,9 @@ class Task:
             images, labels = getattr(self, name)
             tensor(f"{name} images", images, "N 1|3 S S", "uint8")
             check_labels(f"{name} labels", labels, str(len(images)))
+            side = images.shape[2]
+            if side % 4:
+                raise CourseError(f"{name} images' side {side} must be a multiple of 4")
 
     def __str__(self) -> str:
         sizes = ", ".join(

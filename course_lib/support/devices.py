@@ -14,7 +14,7 @@ from course_lib.support.validation import CourseError, choose, whole_number
 DEVICES = ("auto", "cpu", "cuda", "mps")
 
 
-def _keep_freed_memory() -> None:
+def keep_freed_memory() -> None:
     """Let glibc keep freed blocks instead of handing them back to the kernel each step.
 
     Every training step, and every pass of a large generator, allocates and frees the same
@@ -28,9 +28,6 @@ def _keep_freed_memory() -> None:
         # glibc refuses more than 2²⁵.
         libc.mallopt(m_mmap_threshold, 2**28) or libc.mallopt(m_mmap_threshold, 2**25)
         libc.mallopt(m_trim_threshold, 2**28)
-
-
-_keep_freed_memory()
 
 
 def find_device(device: str) -> torch.device:

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from difflib import get_close_matches
 from numbers import Real
+from typing import ParamSpec, TypeVar
+
+from torch import Tensor
+
+P, R = ParamSpec("P"), TypeVar("R")
 
 
 class CourseError(ValueError):
@@ -66,3 +73,56 @@ def tensor(name: str, value: object, form: str, kind: str) -> None:
         found = f"{shape} {value.dtype}" if hasattr(value, "dtype") else type(value).__name__
         wanted = ", ".join(sides) + "," * (len(sides) == 1)
         raise CourseError(f"{name} {found} must be a tensor ({wanted}) of {kind}, not empty")
+
+
+def checks(**forms: object) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Check a function's arguments at its door, so that its body holds nothing but the lesson.
+
+    Args:
+        forms: for an argument's name what it must be: for a tensor its form and kind, as in
+            "N 3 H W uint8" (see `tensor`; a letter is one size for all arguments) or "N labels";
+            a tuple of names to choose from; a type; or the least whole number.
+    """
+
+    def decorate(function: Callable[P, R]) -> Callable[P, R]:
+        signature = inspect.signature(function)
+
+        @functools.wraps(function)
+        def checked(*args: P.args, **kwargs: P.kwargs) -> R:
+            bound = signature.bind(*args, **kwargs)
+            bound.apply_defaults()
+            sizes: dict[str, int] = {}
+            for name, form in forms.items():
+                _check(name, bound.arguments[name], form, sizes)
+            return function(*args, **kwargs)
+
+        return checked
+
+    return decorate
+
+
+def _check(name: str, value: object, form: object, sizes: dict[str, int]) -> None:
+    if isinstance(form, tuple):
+        choose(name, value, form)
+    elif isinstance(form, int):
+        whole_number(name, value, form)
+    elif isinstance(form, type):
+        if not isinstance(value, form):
+            raise CourseError(f"{name} {value!r} must be a {form.__name__}")
+    else:
+        *sides, kind = str(form).split()
+        known = " ".join(str(sizes.get(side, side)) for side in sides)
+        if kind == "labels":
+            check_labels(name, value, known)
+        else:
+            tensor(name, value, known, kind)
+        sizes.update(zip(sides, value.shape, strict=True))
+
+
+def check_labels(name: str, labels: Tensor, form: str = "N") -> None:
+    """Raise a CourseError unless these are int64 labels (N,), each 0 or 1."""
+    tensor(name, labels, form, "int64")
+    if labels.device.type == "cpu":  # a GPU would have to wait for the answer
+        low, high = labels.min().item(), labels.max().item()
+        if low < 0 or high > 1:
+            raise CourseError(f"{name} from {low} to {high} must be 0 or 1, the two classes")

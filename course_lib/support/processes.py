@@ -1,0 +1,73 @@
+"""Many runs side by side: processes of this machine, or the workers of a Dask cluster."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import joblib
+
+from course_lib.support.devices import find_device
+from course_lib.support.validation import CourseError, whole_number
+
+CONNECT_SECONDS = 10  # to a Dask scheduler
+
+
+def worker_count(workers: int | str, device: str) -> int:
+    """Processes for `workers`, where "auto" is one a core, or one on a GPU; CourseError if bad."""
+    if workers == "auto":
+        return joblib.cpu_count() if find_device(device).type == "cpu" else 1
+    if isinstance(workers, str):
+        raise CourseError(f"workers {workers!r} must be auto or a whole number of 1 or more")
+    return whole_number("workers", workers, at_least=1)
+
+
+@contextmanager
+def parallel(count: int, scheduler: str | None) -> Iterator[joblib.Parallel]:
+    """Run jobs in `count` processes, or on the cluster of a Dask scheduler, as in tcp://host:8786.
+
+    Raises:
+        CourseError: Dask is not installed, or the scheduler does not answer.
+    """
+    if scheduler is None:
+        with warnings.catch_warnings():
+            # Workers keep freed memory, since that is faster; joblib takes it for a leak, replaces
+            # the worker between two runs, and says so.
+            warnings.filterwarnings("ignore", "A worker stopped while some jobs were given")
+            yield joblib.Parallel(
+                n_jobs=count,
+                return_as="generator_unordered",
+                initializer=_end_with_parent,
+                initargs=(os.getpid(),),
+            )
+        return
+    try:
+        from distributed import Client
+    except ImportError:
+        raise CourseError(
+            f"scheduler {scheduler!r} needs Dask: pip install 'distributed', or '.[cluster]' here"
+        ) from None
+    try:
+        client = Client(scheduler, timeout=CONNECT_SECONDS)
+    except (OSError, ValueError, TypeError) as error:
+        raise CourseError(
+            f"scheduler {scheduler!r} does not answer: it must be as in tcp://host:8786"
+        ) from error
+    with client, joblib.parallel_config(backend="dask", client=client):
+        yield joblib.Parallel(return_as="generator_unordered")
+
+
+def _end_with_parent(parent: int) -> None:
+    """Let a worker process end when the process that started it is gone, killed or not."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.5)
+        os._exit(1)
+
+    if os.getpid() != parent:
+        threading.Thread(target=watch, daemon=True).start()
