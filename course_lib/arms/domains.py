@@ -12,34 +12,23 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from course_lib.arms.cyclegan import CycleGANRecipe, train_cyclegan
+from course_lib.arms.cyclegan import Curves, CycleGANRecipe, train_cyclegan
 from course_lib.arms.gan import apply_style
-from course_lib.arms.generators import save_generator
+from course_lib.arms.generators import Kind, save_generator
 from course_lib.images.standin import CLASSES, draw_scenes
-from course_lib.images.tasks import WNIDS
-from course_lib.images.tiny_imagenet import find_tiny_imagenet, load_tiny_imagenet
 from course_lib.models import CycleGAN, Generator
 from course_lib.support.files import make_folder, runs_folder, write_whole
 from course_lib.support.validation import CourseError, choose
 
-# The recipe of the generators in data/styles/, for pictures of 64×64, stylised at twice that size.
+# How the generators in data/styles/ were trained, for pictures of 64×64 stylised at twice that
+# size: small networks that change a picture rather than make it anew. In this size critics learn
+# more slowly than generators, hence their larger batches, earlier start and faster rate.
 SMALL = CycleGANRecipe(
-    steps=3500,
-    side=80,
-    enlarge=2,
-    width=24,
-    blocks=4,
-    upsampling="resize",
-    residual=True,
-    critic_width=32,
-    critic_halvings=2,
-    critic_batch=6,
-    critic_first=300,
-    critic_rate=2.0,
-    identity=1.0,
-    distance="squared",
-)
-OWN_PHOTOS = ("tiny-imagenet", "stand-in")  # the course's own pictures, by name
+    steps=3500, side=80, enlarge=2, width=24, blocks=4, upsampling="resize", residual=True,
+    critic_width=32, critic_halvings=2, critic_batch=6, critic_first=300, critic_rate=2.0,
+    identity=1.0, distance="squared",
+)  # fmt: skip
+PICTURE_SIDE = 64  # of the pictures that a style is trained for
 SCENES_EACH = 300
 SHEET = 12  # pictures on a sheet of samples
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
@@ -51,17 +40,25 @@ def train_style(
     photos: Sequence[str],
     changes: Sequence[str] = (),
     start: str | None = None,
-) -> tuple[Path, dict[str, list[float]]]:
-    """Train a style's generator; returns its file, `runs/styles/NAME.safetensors`, and the losses.
+) -> tuple[Path, Curves]:
+    """Train a style's generator.
 
-    domain: a folder of pictures of the style. photos: folders of photographs, or the names of
-    OWN_PHOTOS. changes: of the recipe SMALL, each "name=value". start: a style trained
-    before with this command, whose networks this one begins as. Beside the generator come its
-    checkpoint, from which a stopped training goes on, and NAME.png: a sheet of photographs with
-    their stylised versions below, drawn anew every 50 steps.
+    Beside the generator come its checkpoint, from which a stopped training resumes, and NAME.png,
+    a sheet of photographs with their stylised versions below, drawn anew every 50 steps.
 
-    Raises CourseError for a name that cannot be a file, a folder without pictures, photographs
-    that are not on disk, and what a recipe refuses.
+    Args:
+        name: of the style and its files.
+        domain: a folder of pictures of the style.
+        photos: folders of photographs, or "stand-in" for the course's drawn scenes.
+        changes: of the recipe `SMALL`, each "name=value".
+        start: a style trained before with this command, whose networks this one begins as.
+
+    Returns:
+        The generator's file, `runs/styles/NAME.safetensors`, and the curves of the losses.
+
+    Raises:
+        CourseError: a name that cannot be a file, a folder without pictures, or a value that a
+            recipe refuses.
     """
     if not re.fullmatch(r"[a-z0-9][a-z0-9-]*", name):
         raise CourseError(f"style name {name!r} must be small letters, digits and hyphens")
@@ -70,13 +67,13 @@ def train_style(
     styles = read_pictures(domain, side)
     sets = [photographs(source, side) for source in photos]
     if not sets:
-        raise CourseError("photos () names none: choose a folder, tiny-imagenet or stand-in")
+        raise CourseError("photos () names none: choose a folder or stand-in")
     folder = runs_folder() / "styles"
     make_folder(folder)
     turns = [(sets[k % len(sets)], k // len(sets)) for k in range(SHEET)]
     shown = [pictures[turn % len(pictures)] for pictures, turn in turns]
 
-    def draw_sheet(networks: CycleGAN, _: dict) -> None:
+    def draw_sheet(networks: CycleGAN, _: Curves) -> None:
         write_whole(folder / f"{name}.png", sheet(networks.to_style, shown, recipe.enlarge).save)
 
     networks, curves = train_cyclegan(
@@ -87,10 +84,15 @@ def train_style(
         start=folder / f"{start}.checkpoint" if start else None,
         on_report=draw_sheet,
     )
+    kind = Kind(
+        recipe.width, recipe.blocks, recipe.upsampling, recipe.residual,
+        PICTURE_SIDE * recipe.enlarge,
+    )  # fmt: skip
     last = ", ".join(f"{loss} {values[-1]:.3f}" for loss, values in curves.items())
+    path = folder / f"{name}.safetensors"
     about = {"style": name, "recipe": str(recipe), "losses": last}
-    save_generator(folder / f"{name}.safetensors", networks.to_style, about)
-    return folder / f"{name}.safetensors", curves
+    save_generator(path, networks.to_style, kind, about)
+    return path, curves
 
 
 def changed(recipe: CycleGANRecipe, changes: Sequence[str]) -> CycleGANRecipe:
@@ -108,17 +110,10 @@ def changed(recipe: CycleGANRecipe, changes: Sequence[str]) -> CycleGANRecipe:
 
 
 def photographs(source: str, side: int) -> list[Tensor]:
-    """Photographs of a folder, or the course's own by name: uint8 (3, H, W) each."""
+    """Photographs of a folder, or the course's drawn scenes: uint8 (3, H, W) each."""
     if source == "stand-in":
         scenes = [draw_scenes(kind, SCENES_EACH, seed=1) for kind in CLASSES]
         return list(torch.from_numpy(np.stack(scenes, axis=1)).flatten(0, 1))
-    if source == "tiny-imagenet":
-        root = find_tiny_imagenet()
-        if root is None:
-            raise CourseError("photos 'tiny-imagenet' are not on disk: see data/README.md")
-        examples, _ = load_tiny_imagenet(root, list(WNIDS.values()))
-        in_turn = examples.labels.argsort(stable=True).view(len(WNIDS), -1).T.flatten()
-        return list(examples.images[in_turn])
     return read_pictures(Path(source), side)
 
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 import hashlib
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import Tensor
 
 from course_lib.models import Generator
@@ -35,20 +35,35 @@ ADDRESS = "http://efrosgans.eecs.berkeley.edu/cyclegan/pretrained_models"
 OLD_SUFFIXES = (".running_mean", ".running_var", ".num_batches_tracked")
 
 
-@dataclass(frozen=True)
-class Kind:
-    """A set of six generators of one size, and the side of the pictures that they were made for."""
+class Kind(NamedTuple):
+    """What generators are built like, and the side of the pictures that they were made for."""
 
     width: int
     blocks: int
+    upsampling: str
+    residual: bool
     side: int
 
+    def __str__(self) -> str:
+        residual = "residual" if self.residual else "not residual"
+        return (
+            f"width {self.width}, {self.blocks} blocks, upsampling {self.upsampling}, {residual}, "
+            f"side {self.side}"
+        )
 
-KINDS = {"bundled": Kind(width=16, blocks=3, side=64), "published": Kind(64, 9, side=256)}
+    def build(self) -> Generator:
+        """A generator of this kind, freshly initialised."""
+        return Generator(self.width, self.blocks, self.upsampling, self.residual)
+
+
+KINDS = {
+    "bundled": Kind(24, 4, "resize", True, side=128),
+    "published": Kind(64, 9, "transposed", False, side=256),
+}
 
 
 def generator_path(style: str, kind: str) -> Path:
-    """Where a generator's file is, or would be. CourseError for an unknown style or kind."""
+    """Where a generator's file is, or would be."""
     choose("style", style, STYLES)
     if choose("generators", kind, KINDS) == "bundled":
         return BUNDLED / "styles" / f"{style}.safetensors"
@@ -66,14 +81,14 @@ def choose_kind(generators: str) -> str:
 def load_generator(style: str, kind: str = "bundled") -> Generator:
     """One style's generator, ready to use (float32, on the CPU).
 
-    Raises CourseError, naming the file, if it is absent, damaged, no weights file, or of another
-    network.
+    Raises:
+        CourseError: the file is absent, damaged, no weights file, or of a different network.
     """
-    return read_generator(_existing(style, kind), KINDS[kind].width, KINDS[kind].blocks)
+    return read_generator(_existing(style, kind), KINDS[kind])
 
 
 def generators_digest(kind: str, styles: Sequence[str] = tuple(STYLES)) -> str:
-    """One digest of the weights files of some styles. CourseError if one is absent."""
+    """One digest of the weights files of some styles."""
     state = hashlib.sha256()
     for style in styles:
         state.update(hashlib.sha256(_existing(style, kind).read_bytes()).digest())
@@ -88,35 +103,41 @@ def _existing(style: str, kind: str) -> Path:
     return path
 
 
-def read_generator(path: Path, width: int, blocks: int) -> Generator:
-    """A generator of this size from a file: safetensors, or .pth in the published layout.
+def read_generator(path: Path, kind: Kind) -> Generator:
+    """A generator of this kind from a file: safetensors, or .pth in the published layout.
 
-    Raises CourseError for whatever does not hold exactly the generator's tensors, shapes included.
+    Raises:
+        CourseError: the file does not hold exactly the generator's tensors, with their shapes and
+            finite values, or says that it is of a different kind.
     """
-    weights = _read_pth(path) if path.suffix == ".pth" else _read_safetensors(path)
-    generator = Generator(width, blocks)
+    weights = _read_pth(path) if path.suffix == ".pth" else _read_safetensors(path, kind)
+    generator = kind.build()
     own = generator.state_dict()
-    wrong = sorted(weights.keys() ^ own.keys())
-    if wrong:
-        raise CourseError(
-            f"{path} holds {len(weights)} tensors, not the {len(own)} of a generator of width "
-            f"{width} with {blocks} blocks: {wrong[0]} is {'missing' if wrong[0] in own else 'new'}"
-        )
+    for name in sorted(weights.keys() ^ own.keys()):
+        state = "missing" if name in own else "new"
+        raise CourseError(f"{path} is no generator of {kind}: {name} is {state}")
     for name, value in own.items():
         if weights[name].shape != value.shape:
             raise CourseError(
-                f"{path} is of another width: {name} is {tuple(weights[name].shape)}, not "
+                f"{path} is no generator of {kind}: {name} is {tuple(weights[name].shape)}, not "
                 f"{tuple(value.shape)}"
             )
+        if not weights[name].isfinite().all():
+            raise CourseError(f"{path} is damaged: {name} holds values that are not finite")
     generator.load_state_dict(weights)
     return generator.eval()
 
 
-def _read_safetensors(path: Path) -> dict[str, Tensor]:
+def _read_safetensors(path: Path, kind: Kind) -> dict[str, Tensor]:
     try:
-        return load_file(path)
+        with safe_open(path, "pt") as file:
+            made = (file.metadata() or {}).get("kind", "an unknown kind")
+            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
         raise CourseError(f"{path} is no safetensors file, or is damaged: {error}") from error
+    if made != str(kind):
+        raise CourseError(f"{path} is a generator of {made}, not of {kind}")
+    return weights
 
 
 def _read_pth(path: Path) -> dict[str, Tensor]:
@@ -136,12 +157,13 @@ def _read_pth(path: Path) -> dict[str, Tensor]:
     return {name: value for name, value in weights.items() if not name.endswith(OLD_SUFFIXES)}
 
 
-def save_generator(path: Path, generator: Generator, about: dict[str, str]) -> None:
-    """Write a generator's weights in half precision, with some facts about it in the header."""
+def save_generator(path: Path, generator: Generator, kind: Kind, about: dict[str, str]) -> None:
+    """Write a generator's weights in half precision, with its kind and more in the header."""
     weights = {
         name: value.to("cpu", torch.float16).contiguous()
         for name, value in generator.state_dict().items()
     }
+    about = {"kind": str(kind), **about}
     write_whole(path, lambda temporary: save_file(weights, temporary, about))
 
 
@@ -149,22 +171,23 @@ def fetch_styles(address: str = ADDRESS) -> Path:
     """Download the six published generators (45.5 MB each) into data/cyclegan/; returns the folder.
 
     What is there and whole is not fetched again. Each file is checked before it gets its name.
-    Raises CourseError, with the manual steps, if the server does not hand over a generator.
+
+    Raises:
+        CourseError: the server does not hand over a generator; with the manual steps.
     """
     folder = data_folder() / "cyclegan"
     make_folder(folder)
-    kind = KINDS["published"]
     for style in STYLES:
         path = generator_path(style, "published")
         if path.exists():
-            read_generator(path, kind.width, kind.blocks)
+            read_generator(path, KINDS["published"])
             continue
         url = f"{address}/{path.name}"
 
         def fetch(part: Path, url: str = url) -> None:
             fetch_file(url, part)
             try:
-                read_generator(part, kind.width, kind.blocks)
+                read_generator(part, KINDS["published"])
             except CourseError as error:
                 raise DownloadFailed("what the server sends is no published generator") from error
 
