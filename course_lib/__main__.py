@@ -25,11 +25,9 @@ def course() -> None:
 @click.option("--preset", default="quick", show_default=True, help="Size of the runs.")
 @click.option(
     "-p", "--parameter", "assignments", multiple=True, metavar="NAME=VALUE",
-    help="Set a parameter in every notebook that has it; may be given often.",
+    help="Set a parameter in every notebook that has it; can be repeated.",
 )  # fmt: skip
-@click.option(
-    "--timeout", default=1800, show_default=True, metavar="SECONDS", help="For each notebook."
-)
+@click.option("--timeout", default=1800, show_default=True, help="Seconds for each notebook.")
 def run(preset: str, assignments: tuple[str, ...], timeout: int) -> None:
     """Execute all notebooks in order and write them, with pages, to runs/PRESET/."""
     from course_lib.analysis.results import html_table, read_results, results_table, show_table
@@ -57,21 +55,21 @@ def run(preset: str, assignments: tuple[str, ...], timeout: int) -> None:
 
 
 @course.command()
-@click.option("--tasks", default="all", show_default=True, help="Task names, comma between.")
-@click.option("--task-folder", metavar="FOLDER", help="Own pictures instead: a sub-folder a class.")
-@click.option("--arms", default="all", show_default=True, help="Arm names, comma between.")
-@click.option("--seeds", default="0", show_default=True, help="As in 0-4 or 0,3,7.")
+@click.option("--tasks", default="all", show_default=True, help="Comma-separated task names.")
+@click.option("--task-folder", metavar="FOLDER", help="Own pictures: a sub-folder per class.")
+@click.option("--arms", default="all", show_default=True, help="Comma-separated arm names.")
+@click.option("--seeds", default="0", show_default=True, help="Such as 0-4 or 0,3,7.")
 @click.option("--preset", default="paper", show_default=True, help="Size of the runs.")
 @click.option("--source", default="auto", show_default=True, help="Where pictures come from.")
-@click.option("--workers", default="auto", show_default=True, help="Processes side by side.")
-@click.option("--scheduler", metavar="tcp://HOST:PORT", help="Of a Dask cluster to use.")
+@click.option("--workers", default="auto", show_default=True, help="Runs side by side.")
+@click.option("--scheduler", metavar="tcp://HOST:PORT", help="A Dask cluster to run on.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or mps.")
 @click.option("--epochs", type=int, help="Instead of the preset's.")
 @click.option("--batch-size", type=int, help="Instead of 64.")
 def study(
     tasks, task_folder, arms, seeds, preset, source, workers, scheduler, device, epochs, batch_size
 ) -> None:
-    """Run many experiments side by side; finished ones are not done again."""
+    """Run many experiments in parallel; finished ones are not repeated."""
     from course_lib.analysis.results import results_table, show_table
     from course_lib.arms import ARMS
     from course_lib.images.tasks import FOLDER, TASKS
@@ -97,7 +95,7 @@ def study(
 
 
 @course.command()
-@click.option("--preset", default="paper", show_default=True, help="Whose runs of your own.")
+@click.option("--preset", default="paper", show_default=True, help="Preset of your own runs.")
 @click.option("--format", "form", default="markdown", show_default=True, help="markdown or csv.")
 def results(preset: str, form: str) -> None:
     """Print the paper's tables beside the replication and your own runs."""
@@ -129,20 +127,20 @@ def results(preset: str, form: str) -> None:
 @click.argument("folder")
 @click.option("--solutions", is_flag=True, help="Keep the solutions: for instructors.")
 def start(folder: str, solutions: bool) -> None:
-    """Copy the notebooks into FOLDER to work in, never over what was changed there."""
+    """Copy the notebooks to FOLDER to work in; your changes there are never overwritten."""
     from course_lib.pages import student
 
     for name, path in student.start(Path(folder), solutions).items():
         if path.name != name:
-            print(f"{name} in {folder} is yours and stays; the course's new version: {path.name}")
+            print(f"{name} in {folder} is yours and stays as it is; the new version is {path.name}")
     print(f"Notebooks: {folder}")
 
 
 @course.command()
-@click.option("--classes", metavar="WNIDS", help="Comma between; the course's three if left out.")
+@click.option("--classes", metavar="WNIDS", help="Comma-separated; default: the course's.")
 @click.option("--from", "given", metavar="FILE", help="Official zip, or its folder, on this disk.")
-@click.option("--mirror", metavar="URL", help="Of an official zip, instead of the known servers.")
-@click.option("--styles", is_flag=True, help="Instead, the six published generators, 273 MB.")
+@click.option("--mirror", metavar="URL", help="An official zip to use instead.")
+@click.option("--styles", is_flag=True, help="The six published generators, 273 MB.")
 def data(classes, given, mirror, styles) -> None:
     """Fetch what the course does not bundle: the paper's images."""
     from course_lib.images.mirrors import MIRRORS, fetch_tiny_imagenet
@@ -161,7 +159,7 @@ def data(classes, given, mirror, styles) -> None:
 
 @course.command()
 def check() -> None:
-    """Check the machine, the course's files and the data; say what to type where it is wrong."""
+    """Check the machine, the course's files and the data; say how to repair what is wrong."""
     from course_lib.pages.checks import run_checks
 
     wrong = 0
@@ -174,7 +172,7 @@ def check() -> None:
 
 @course.group()
 def styles() -> None:
-    """The six GAN styles' generators."""
+    """Generators of the GAN styles."""
 
 
 @styles.command()
@@ -182,15 +180,15 @@ def styles() -> None:
 @click.option("--domain", required=True, metavar="FOLDER", help="Pictures of the style.")
 @click.option(
     "--photos", multiple=True, default=["stand-in"], show_default=True, metavar="FOLDER",
-    help="Photographs to restyle: a folder, tiny-imagenet or stand-in; may be given often.",
+    help="Photographs to restyle: a folder, tiny-imagenet or stand-in; can be repeated.",
 )  # fmt: skip
 @click.option(
     "-p", "--parameter", "changes", multiple=True, metavar="NAME=VALUE",
-    help="Change the recipe, as in steps=20000; may be given often.",
+    help="Change the recipe, as in steps=20000; can be repeated.",
 )  # fmt: skip
-@click.option("--start", metavar="STYLE", help="Begin with the networks of a style trained before.")
+@click.option("--start", metavar="STYLE", help="Start from the networks of this style.")
 def train(name, domain, photos, changes, start) -> None:
-    """Train a generator of a style of your own; stopped, it goes on when called again."""
+    """Train a generator of your own style; if interrupted, it resumes when called again."""
     from course_lib.arms.domains import train_style
 
     path, curves = train_style(name, Path(domain), photos, changes, start)
@@ -198,7 +196,7 @@ def train(name, domain, photos, changes, start) -> None:
 
 
 def _seeds(text: str) -> list[int]:
-    """Seeds from text: "0-4" → 0, 1, 2, 3, 4; "0,3,7" as it says."""
+    """Seeds from text: "0-4" → 0, 1, 2, 3, 4; "0,3,7" → 0, 3, 7."""
     seeds: list[int] = []
     for part in text.split(","):
         found = re.fullmatch(r"(\d{1,18})(?:-(\d{1,18}))?", part)
@@ -206,12 +204,10 @@ def _seeds(text: str) -> list[int]:
             raise CourseError(f"seeds {text!r} must be whole numbers, as in 0-4 or 0,3,7")
         wanted = range(int(found[1]), int(found[2] or found[1]) + 1)
         if len(wanted) > MOST_SEEDS:
-            raise CourseError(
-                f"seeds {text!r} are {len(wanted)}: a study takes {MOST_SEEDS} at most"
-            )
+            raise CourseError(f"seeds {text!r} are {len(wanted)}: choose {MOST_SEEDS} at most")
         seeds += wanted
     if not seeds:
-        raise CourseError(f"seeds {text!r} names none: a range runs upwards, as in 0-4")
+        raise CourseError(f"seeds {text!r} is empty: a range runs upwards, as in 0-4")
     return seeds
 
 
@@ -234,7 +230,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 1
     except (KeyboardInterrupt, click.Abort):
-        print("course: stopped; what is finished is kept, call again to go on", file=sys.stderr)
+        print("course: stopped; finished work is kept, call again to resume", file=sys.stderr)
         return 130
 
 

@@ -7,9 +7,11 @@ import os
 import zipfile
 from pathlib import Path
 
+import nbformat
 import numpy as np
 import pytest
 import torch
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from PIL import Image
 
 REAL_DATA = (
@@ -70,6 +72,18 @@ def write_official(root: Path, files: dict[str, bytes], as_zip: bool) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
     return root / "tiny-imagenet-200"
+
+
+def write_notebook(path: Path, *sources: str, parameters: str = "") -> Path:
+    """A notebook of text (what starts with "# ") and code, after a parameters cell."""
+    cells = [new_code_cell(parameters, metadata={"tags": ["parameters"]})] if parameters else []
+    for source in sources:
+        text = source.lstrip().startswith(("# ", "## "))
+        cells.append((new_markdown_cell if text else new_code_cell)(source))
+    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nbformat.write(new_notebook(cells=cells, metadata={"kernelspec": kernel}), path)
+    return path
 
 
 @pytest.fixture

@@ -360,7 +360,7 @@ FILES = {
     ),
     "notebook: text": (
         lambda t: read_parameters(picture(data_folder(), b"<<<<<<< HEAD") / "a.png"),
-        "a.png is no notebook",
+        "a.png is not a notebook",
     ),
 }  # fmt: skip
 

@@ -35,7 +35,7 @@ from course_lib.arms import ARMS
 from course_lib.images.tasks import TASKS
 from course_lib.pages.run import run_notebooks
 from course_lib.paper import CLAIMS, EXPERIMENTS, PAPER
-from course_lib.support.files import COURSE, NOTEBOOKS, runs_folder
+from course_lib.support.files import NOTEBOOKS, runs_folder
 from course_lib.support.validation import CourseError
 
 OWN_ARMS = tuple(arm.name for arm in ARMS.values() if arm.whose == "ours")
@@ -235,38 +235,43 @@ def test_a_seed_that_is_not_whole_waits(tmp_path, monkeypatch):
     assert found == {("none", 0), ("gan", 0), ("none", 1), ("gan", 1)}
 
 
-def test_the_readme_shows_the_replication():
-    readme = (COURSE / "README.md").read_text(encoding="utf-8")
+def replication_page():
+    return (NOTEBOOKS / "REPLICATION.md").read_text(encoding="utf-8")
+
+
+def test_the_page_shows_the_replication():
+    page = replication_page()
     results = reference_results()
     for task in TASKS:
-        assert markdown(paper_table(results, [], task)) in readme, f"`course results`: {task}"
+        assert markdown(paper_table(results, [], task)) in page, f"`course results`: {task}"
     verdicts = claims(results)[["claim", "task", "paper says", "mean", "p, Holm", "verdict"]]
-    assert markdown(verdicts) in readme
-    assert f"seeds ({seed_names({result.settings['seed'] for result in results})})" in readme
+    assert markdown(verdicts) in page
+    assert f"seeds ({seed_names({result.settings['seed'] for result in results})})" in page
 
 
-def test_the_readmes_words_are_those_of_the_replication():
-    readme = " ".join((COURSE / "README.md").read_text(encoding="utf-8").split())
+def test_the_pages_words_are_those_of_the_replication():
+    page = " ".join(replication_page().split())
     results = reference_results()
-    told = {measure: claims(results, measure) for measure in ("test", "best validation")}
-    told = {name: table[table["verdict"] != "inconclusive"] for name, table in told.items()}
-    assert told["test"].empty and 'No verdict is other than "inconclusive"' in readme
-    assert list(told["best validation"]["verdict"]) == ["holds", "holds"]
-    assert "measure, two claims hold" in readme
-    for _, row in told["best validation"].iterrows():
-        assert f"({row['mean']:+.3f}, p {row['p, Holm']:.3f})" in readme, row["claim"]
+    decided = {measure: claims(results, measure) for measure in ("test", "best validation")}
+    decided = {name: table[table["verdict"] != "inconclusive"] for name, table in decided.items()}
+    assert decided["test"].empty and "all twelve verdicts are inconclusive" in page
+    assert len(claims(results)) == 12
+    assert list(decided["best validation"]["verdict"]) == ["holds", "holds"]
+    assert "measure, two claims hold" in page
+    for _, row in decided["best validation"].iterrows():
+        assert f"({row['mean']:+.3f}, p {row['p, Holm']:.3f})" in page, row["claim"]
     for task, measure in product(TASKS[:2], MEASURES):
         table = differences(results, task, measure)
         assert table.loc[table["arm"].str.startswith("neural"), "mean"].max() < 0.01
     four = claims([result for result in results if result.seed < 4])
     (row,) = four[four["verdict"] == "the opposite holds"].itertuples()
     assert row.claim.startswith("GAN") and row.task == GOLDFISH
-    assert f"with four seeds (p {four.loc[row.Index, 'p, Holm']:.3f})" in readme
+    assert f"with four seeds (p {four.loc[row.Index, 'p, Holm']:.3f})" in page
     accuracies = [pd.DataFrame(by_seed(results, task, "test")) for task in TASKS[:2]]
     apart = [table.drop(columns="none").sub(table["none"], axis=0) for table in accuracies]
     spread = pd.concat([table.std() for table in apart]).median()
     assert seeds_needed(0.05, spread, significance=0.05 / len(CLAIMS)) == 8
-    assert "to find five points in four studies of five takes eight" in readme
+    assert "an 80 % chance of detecting a difference of five points, a study needs eight" in page
 
 
 def test_the_words_of_page_06_are_those_of_the_replication():

@@ -10,7 +10,7 @@ import time
 
 import psutil
 import pytest
-from test_notebooks import write
+from conftest import write_notebook as write
 
 from course_lib import study as experiments
 from course_lib.analysis.results import read_results, results_table

@@ -1,4 +1,4 @@
-"""The same result again: what the README's table promises, measured on short runs."""
+"""What notebooks/REPEATABILITY.md promises, measured on short runs."""
 
 import json
 
@@ -11,7 +11,7 @@ from course_lib.study import study
 from course_lib.training import Recipe, fit
 
 TIMES = ("seconds", "images_per_second")  # curves of how long it took
-# Between one thread and two, in short runs (the README's table).
+# Between one thread and two, in short runs (as in REPEATABILITY.md).
 LOSS_TOLERANCE = 1e-3
 WEIGHT_TOLERANCE = 1e-2
 

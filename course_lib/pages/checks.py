@@ -1,4 +1,4 @@
-"""What `course check` looks at: the machine, the course's own files, the reader's data."""
+"""What `course check` examines: the machine, the course's own files, the reader's data."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import os
 import platform
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from jupyter_client.kernelspec import NoSuchKernel
-from jupyter_client.manager import start_new_kernel
+from jupyter_client.manager import run_kernel
 from packaging.requirements import Requirement
 
 from course_lib.analysis.comparison import reference_results
@@ -27,11 +27,11 @@ from course_lib.support.files import BUNDLED, data_folder, make_folder, runs_fol
 from course_lib.support.validation import CourseError
 
 NEEDED = 2**30  # bytes of free disk: many times what the quick course writes
+INSTALL = "python -m pip install -e ."
 
 
-@dataclass(frozen=True)
-class Finding:
-    """One line of the report. advice: what to type or do, where it is not good."""
+class Finding(NamedTuple):
+    """One line of the report; `advice` says what to type or do about it."""
 
     good: bool
     text: str
@@ -43,13 +43,13 @@ class Finding:
 
 
 def run_checks() -> Iterator[Finding]:
-    """Every check in turn; what goes wrong within one is its finding, never an error."""
-    for look in (
+    """Yield the finding of every check in turn; an error within a check is its finding."""
+    for check in (
         _packages, _processor, _kernel, _runs, _bundled, _replication, _tiny_imagenet, _mnist,
         _generators,
     ):  # fmt: skip
         try:
-            yield look()
+            yield check()
         except CourseError as error:
             yield Finding(False, str(error), "; ".join(error.advice))
 
@@ -57,19 +57,19 @@ def run_checks() -> Iterator[Finding]:
 def _packages() -> Finding:
     """Each package that pyproject.toml asks for, in a version that it allows."""
     wrong = []
-    for line in importlib.metadata.requires("augmentation-course") or ():
-        wanted = Requirement(line)
-        if wanted.marker and not wanted.marker.evaluate({"extra": ""}):
+    for package in map(Requirement, importlib.metadata.requires("augmentation-course") or ()):
+        if package.marker and not package.marker.evaluate({"extra": ""}):
             continue
         try:
-            version = importlib.metadata.version(wanted.name)
+            version = importlib.metadata.version(package.name)
+            good = package.specifier.contains(version, prereleases=True)
         except importlib.metadata.PackageNotFoundError:
-            version = "none"
-        if version == "none" or not wanted.specifier.contains(version, prereleases=True):
-            wrong.append(f"{wanted.name} {version} instead of {wanted.specifier}")
+            version, good = "none", False
+        if not good:
+            wrong.append(f"{package.name} {version} instead of {package.specifier}")
     python = f"Python {platform.python_version()}, torch {torch.__version__}"
     if wrong:
-        return Finding(False, f"{python}; {', '.join(wrong)}", "python -m pip install -e .")
+        return Finding(False, f"{python}; {', '.join(wrong)}", INSTALL)
     return Finding(True, f"{python} and the other packages")
 
 
@@ -80,38 +80,28 @@ def _processor() -> Finding:
 
 def _kernel() -> Finding:
     """A kernel as JupyterLab starts it, which must find the course."""
+    quiet = {"extra_arguments": ["--log-level=ERROR"]}
     try:
-        manager, client = start_new_kernel(
-            kernel_name="python3", startup_timeout=60, extra_arguments=["--log-level=ERROR"]
-        )
-        try:
-            reply = client.execute_interactive(
-                "import course_lib", timeout=60, output_hook=lambda message: None
-            )
-        finally:
-            client.stop_channels()
-            manager.shutdown_kernel(now=True)
-        error = reply["content"].get("evalue")
-    except (OSError, RuntimeError, TimeoutError, NoSuchKernel) as raised:
-        error = str(raised)
-    if error:
-        return Finding(False, f"no kernel for the notebooks: {error}", "python -m pip install -e .")
+        with run_kernel(kernel_name="python3", startup_timeout=60, **quiet) as kernel:
+            reply = kernel.execute("import course_lib", reply=True, timeout=60)["content"]
+        if "evalue" in reply:
+            raise RuntimeError(reply["evalue"])
+    except (OSError, RuntimeError, TimeoutError, NoSuchKernel) as error:
+        return Finding(False, f"no kernel for the notebooks: {error}", INSTALL)
     return Finding(True, "a notebook kernel starts and finds the course")
 
 
 def _runs() -> Finding:
-    """The runs folder can be written, has room, and holds nothing but whole results."""
+    """The runs folder can be written, has room, and holds only complete results."""
     folder = runs_folder()
     make_folder(folder)
     free = shutil.disk_usage(folder).free
     space = f"{folder} can be written, {free / 2**30:.0f} GB are free"
     if free < NEEDED:
         return Finding(False, space, "the course needs 1 GB: make room, or set COURSE_RUNS")
-    foreign = [path for preset in folder.glob("*/") for path in read_results(preset)[1]]
-    if foreign:
-        return Finding(
-            False, f"{foreign[0]} is no result, or is damaged", "delete it, run it again"
-        )
+    for preset in folder.glob("*/"):
+        for path in read_results(preset)[1]:
+            return Finding(False, f"{path} is not a result, or is damaged", "delete it, run again")
     return Finding(True, space)
 
 
@@ -123,7 +113,7 @@ def _bundled() -> Finding:
         if not path.exists() or hashlib.sha256(path.read_bytes()).hexdigest() != digest:
             state = "damaged" if path.exists() else "missing"
             return Finding(False, f"{path} is {state}", f"git checkout -- data/{name}")
-    return Finding(True, f"{len(lines)} bundled data files are as they should be")
+    return Finding(True, f"{len(lines)} bundled data files are intact")
 
 
 def _replication() -> Finding:
@@ -134,33 +124,28 @@ def _replication() -> Finding:
 
 
 def _tiny_imagenet() -> Finding:
-    root = find_tiny_imagenet()
+    root, wnids = find_tiny_imagenet(), list(WNIDS.values())
     if root is None:
-        return Finding(
-            True, f"no {NAME} in {data_folder()}: stand-ins are drawn", "make data fetches it"
-        )
-    wnids = list(WNIDS.values())
-    advice = f"move {root} away, then: python -m course_lib data"
+        missing = f"no {NAME} in {data_folder()}: the course draws stand-ins"
+        return Finding(True, missing, "to fetch it: make data")
     try:
         load_tiny_imagenet(root, wnids)
-        wrong = wrong_images(root, wnids)
+        for image in wrong_images(root, wnids):
+            raise CourseError(f"{root}: {image} is not the published image")
     except CourseError as error:
-        return Finding(False, str(error), advice)
-    if wrong:
-        return Finding(False, f"{root}: {wrong[0]} is not the image that everybody has", advice)
+        return Finding(False, str(error), f"move {root} away, then: python -m course_lib data")
     return Finding(True, f"{root}: the three classes are the paper's data, byte for byte")
 
 
 def _mnist() -> Finding:
-    counts = [len(part.labels) for part in load_zeros_and_eights()]
-    return Finding(True, f"MNIST: {counts[0]} zeros and eights, and {counts[1]} to test on")
+    training, test = (len(part.labels) for part in load_zeros_and_eights())
+    return Finding(True, f"MNIST: {training} zeros and eights, and {test} to test on")
 
 
 def _generators() -> Finding:
-    """All generators on disk can be loaded: the bundled, and the published ones there are."""
-    for style in STYLES:
-        load_generator(style)
+    """All bundled generators load, and all published ones that are on the disk."""
     published = [style for style in STYLES if generator_path(style, "published").exists()]
-    for style in published:
-        load_generator(style, "published")
+    for kind, styles in (("bundled", STYLES), ("published", published)):
+        for style in styles:
+            load_generator(style, kind)
     return Finding(True, f"{len(STYLES)} bundled and {len(published)} published generators load")

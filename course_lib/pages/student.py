@@ -1,4 +1,4 @@
-"""Copies of the notebooks to work in: without the solutions, and never over work that is there."""
+"""Copies of the notebooks to work in: without solutions, and never written over a reader's work."""
 
 from __future__ import annotations
 
@@ -11,56 +11,52 @@ from pathlib import Path
 
 import nbformat
 
-from course_lib.pages.html import GLOSSARY, read_notebook
+from course_lib.pages.html import read_notebook
 from course_lib.pages.run import list_notebooks
 from course_lib.support.files import NOTEBOOKS, make_folder, write_whole
 from course_lib.support.validation import CourseError
 
-# nbgrader's own markers and stub, so that either tool makes the same student page.
+# nbgrader's own markers and stub, so that both tools make the same student page.
 SOLUTION = re.compile(r"^([ \t]*)### BEGIN SOLUTION\n.*?### END SOLUTION$", re.M | re.S)
 STUB = r"\1# YOUR CODE HERE\n\1raise NotImplementedError()"
 OUTWARD_LINK = re.compile(r"\[([^\]]+)\]\(\.\./[^)]*\)")
-WRITTEN = "course_copy"  # in a copy's metadata: the digest of what was written
+DIGEST = "course_copy"  # in a copy's metadata: the digest of what was written
 
 
 def start(folder: Path, solutions: bool = False, source: Path = NOTEBOOKS) -> dict[str, Path]:
-    """Copy notebooks and glossary of `source` into `folder`, which is made; return what was new.
+    """Copy the notebooks and documents of `source` into `folder`; return the copies that are new.
 
-    A copy that its owner has changed or run is never written over. If the course's notebook has
-    changed since, its new version is written beside, as NAME.2.ipynb; a copy that is as it was
-    written is replaced.
+    A copy that its owner has changed or run is never overwritten: a new version of the notebook is
+    written beside it, as NAME.2.ipynb. A copy that nobody has changed is replaced.
 
     Args:
-        folder: of the copies; not `source`.
-        solutions: keep the solutions, and the outputs of exercises and their checks.
-        source: where the course's notebooks lie.
-
-    Returns:
-        For the name of each notebook that was new: the path that it was written to.
+        folder: where to write the copies; not `source`. Created if necessary.
+        solutions: keep the solutions, the outputs of exercises and checks, and INSTRUCTORS.md.
+        source: the folder of the course's notebooks.
 
     Raises:
-        CourseError: `folder` cannot be written or is `source`, or a notebook of the course is
-            broken; none is written then.
+        CourseError: `folder` cannot be written or is `source`, or a notebook is invalid; then
+            nothing is written.
     """
     make_folder(folder)
     if folder.samefile(source):
-        raise CourseError(f"folder '{folder}' holds the course's own notebooks: name another")
+        raise CourseError(f"folder '{folder}' holds the course's own notebooks: choose another")
     copies = {path.name: _copy(path, folder, solutions) for path in list_notebooks(source)}
-    written = {}
-    for name, notebook in copies.items():
-        target = _place(folder / name, notebook)
-        if target is not None:
-            write_whole(target, lambda path, notebook=notebook: nbformat.write(notebook, path))
-            written[name] = target
-    if (source / GLOSSARY).exists():
-        write_whole(folder / GLOSSARY, lambda path: shutil.copyfile(source / GLOSSARY, path))
+    places = {name: _place(folder / name, notebook) for name, notebook in copies.items()}
+    written = {name: path for name, path in places.items() if path is not None}
+    for name, target in written.items():
+        write_whole(target, lambda path, name=name: nbformat.write(copies[name], path))
+    for document in source.glob("*.md"):
+        if solutions or document.stem != "INSTRUCTORS":
+            write_whole(folder / document.name, lambda path, d=document: shutil.copyfile(d, path))
     return written
 
 
 def without_solutions(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
-    """The student's page: stubs for solutions, no outputs of exercises and of their checks.
+    """Return a copy with stubs for solutions, and without outputs of exercises and checks.
 
-    Raises CourseError for a solution whose markers do not pair.
+    Raises:
+        CourseError: the markers of a solution do not pair.
     """
     notebook = copy.deepcopy(notebook)
     for cell in notebook.cells:
@@ -78,41 +74,34 @@ def _copy(path: Path, folder: Path, solutions: bool) -> nbformat.NotebookNode:
     notebook = read_notebook(path)
     if not solutions:
         notebook = without_solutions(notebook)
-    # Beside the course's notebooks, as in work/, links to the README lead where they should.
-    if folder.resolve().parent != path.parent.parent:
+    if folder.resolve().parent != path.parent.parent:  # links to ../README.md would lead nowhere
         for cell in notebook.cells:
             if cell.cell_type == "markdown":
                 cell.source = OUTWARD_LINK.sub(r"\1", cell.source)
-    notebook.metadata[WRITTEN] = _digest(notebook)
+    notebook.metadata[DIGEST] = _digest(notebook)
     return notebook
 
 
 def _place(path: Path, notebook: nbformat.NotebookNode) -> Path | None:
-    """Where to write a copy: `path` or the next name beside it; None if it is there already."""
+    """Where to write a copy: `path` or the next name beside it; None if it is already there."""
     target, number = path, 1
     while target.exists():
-        digest, intact = _written(target)
-        if digest == notebook.metadata[WRITTEN]:
+        try:
+            there = read_notebook(target)
+        except CourseError:  # not a copy, but the reader's own file
+            there = nbformat.v4.new_notebook()
+        digest = there.metadata.get(DIGEST)
+        if digest == notebook.metadata[DIGEST]:
             return None
-        if intact:
+        if digest == _digest(there):  # nobody has changed it
             return target
         number += 1
         target = path.with_suffix(f".{number}.ipynb")
     return target
 
 
-def _written(path: Path) -> tuple[str | None, bool]:
-    """The digest of what was written to `path`, if it is a copy, and whether it still is that."""
-    try:
-        notebook = read_notebook(path)
-    except CourseError:
-        return None, False
-    digest = notebook.metadata.get(WRITTEN)
-    return digest, digest == _digest(notebook)
-
-
 def _digest(notebook: nbformat.NotebookNode) -> str:
-    """Of everything in a notebook but the digest itself, however the file is laid out."""
-    metadata = {key: value for key, value in notebook.metadata.items() if key != WRITTEN}
+    """Of everything in a notebook except the digest itself, however the file is laid out."""
+    metadata = {key: value for key, value in notebook.metadata.items() if key != DIGEST}
     content = json.dumps({**notebook, "metadata": metadata}, sort_keys=True)
     return hashlib.sha256(content.encode()).hexdigest()[:16]

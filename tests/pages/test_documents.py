@@ -1,4 +1,4 @@
-"""The instructors' guide and the glossary say what is in the files and the notebooks."""
+"""The documents agree with the files, the notebooks and the tests that they describe."""
 
 import re
 
@@ -8,11 +8,22 @@ import pytest
 
 from course_lib.analysis.comparison import mcnemar_by_seed, reference_results
 from course_lib.analysis.statistics import best_of_bias, images_needed, wilson_interval
-from course_lib.study import ARMS, PAPER
-from course_lib.support.files import NOTEBOOKS
+from course_lib.arms import ARMS
+from course_lib.paper import PAPER, PRESETS
+from course_lib.support.files import COURSE, NOTEBOOKS
 
-GUIDE = (NOTEBOOKS / "INSTRUCTORS.md").read_text(encoding="utf-8")
-GLOSSARY = (NOTEBOOKS / "GLOSSARY.md").read_text(encoding="utf-8")
+DOCUMENTS = [
+    *sorted(NOTEBOOKS.glob("*.md")), COURSE / "README.md", COURSE / "data" / "README.md",
+    COURSE / ".github" / "CONTRIBUTING.md",
+]  # fmt: skip
+
+
+def read(path):
+    return path.read_text(encoding="utf-8")
+
+
+GUIDE = read(NOTEBOOKS / "INSTRUCTORS.md")
+GLOSSARY = read(NOTEBOOKS / "GLOSSARY.md")
 ENTRIES = re.findall(r"(?ms)^- (\*\*.+?)(?=^- |^#|\Z)", GLOSSARY)
 
 
@@ -40,25 +51,26 @@ def test_minutes_are_those_of_the_replication(minutes):
 
 def test_totals_are_those_of_the_table(minutes):
     paper = sum(value for (arm, task), value in minutes.items() if (task, arm) in PAPER)
-    assert f"{paper:.0f} minutes of one core for the paper's 17" in GUIDE
-    assert f"17 experiments, {sum(minutes.values()):.0f} with our three controls" in GUIDE
+    assert f"on one core: {paper:.0f} minutes for the paper's 17 experiments" in GUIDE
+    assert f"and {sum(minutes.values()):.0f} with our three controls" in GUIDE
 
 
 def test_answers_agree_with_the_statistics():
-    assert f"shows {100 * best_of_bias(0.85, 200, 40):.1f} points more" in GUIDE
-    assert f"images: {images_needed(0.03, 0.15):,}, with" in GUIDE
+    guide = " ".join(GUIDE.split())
+    assert f"shows {100 * best_of_bias(0.85, 200, 40):.1f} points more" in guide
+    assert f"images: {images_needed(0.03, 0.15):,}, with" in guide
     networks = mcnemar_by_seed(reference_results(), "dogs-vs-goldfish", "neural", "none")
     assert {0.07, 1.0} <= set(
         networks["p"].round(2)
-    ) and "McNemar says .07 for one seed and 1" in GUIDE
+    ) and "McNemar says .07 for one seed and 1" in guide
     gain = PAPER["dogs-vs-goldfish", "neural"] - PAPER["dogs-vs-goldfish", "none"]
-    assert f"{round(200 * gain)} images of 200" in GUIDE
+    assert f"{round(200 * gain)} images of 200" in guide
     assert wilson_interval(171, 200)[1] > wilson_interval(183, 200)[0], "the two overlap"
     low, high = (
         100 * (bounds[1] - bounds[0]) / 2
         for bounds in (wilson_interval(85, 100), wilson_interval(70, 100))
     )
-    assert f"±{low:.0f} to ±{high:.0f} points" in GUIDE
+    assert f"±{low:.0f} to ±{high:.0f} points" in guide
     spans = [wilson_interval(right, 40) for right in (20, 24, 28)]
     assert all(26 < 100 * (high - low) < 32 for low, high in spans)
 
@@ -68,14 +80,41 @@ def test_every_notebook_is_in_the_guide():
         assert f"]({path.name})" in GUIDE
 
 
-@pytest.mark.parametrize("name", ["INSTRUCTORS.md", "GLOSSARY.md"])
-def test_links_lead_somewhere(name):
-    text = (NOTEBOOKS / name).read_text(encoding="utf-8")
-    for link in re.findall(r"\]\(([^)#]*)(?:#[\w-]*)?\)", text):
-        assert (NOTEBOOKS / link).exists(), link
-    headings = re.findall(r"^## (.+)$", text, re.M)
-    anchors = {heading.lower().replace(" ", "-").replace(",", "") for heading in headings}
-    assert set(re.findall(r"\]\(#([\w-]+)\)", text)) <= anchors
+def anchors(text):
+    """The anchors that GitHub gives to the headings of a document."""
+    headings = re.findall(r"^#+ (.+)$", text, re.M)
+    return {re.sub(r"[^\w\s-]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_links_lead_somewhere(document):
+    for link, anchor in re.findall(r"\]\((?!https?:)([^)#]*)#?([\w-]*)\)", read(document)):
+        target = document.parent / link if link else document
+        assert target.exists(), link
+        assert not anchor or anchor in anchors(read(target)), anchor
+
+
+def test_the_readme_is_short_and_names_every_page():
+    text = read(COURSE / "README.md")
+    assert len(text.splitlines()) <= 150
+    for path in [*NOTEBOOKS.glob("*.ipynb"), *NOTEBOOKS.glob("*.md")]:
+        assert f"](notebooks/{path.name})" in text
+
+
+def test_the_tests_of_the_promises_exist():
+    there = {path.name for path in (COURSE / "tests").rglob("test_*.py")}
+    named = set(re.findall(r"`(test_\w+\.py)`", read(NOTEBOOKS / "PROMISES.md")))
+    assert named and named <= there, named - there
+
+
+def test_the_presets_are_those_of_the_code():
+    quick = PRESETS["quick"]
+    size = f"{quick.epochs} epochs and {quick.images_per_class} images per class"
+    assert f"The quick preset has {size}" in GUIDE
+    assert f"`quick` ({size.replace(' and', ',')})" in " ".join(GLOSSARY.split())
+    assert f"| `quick` | {quick.epochs} | {quick.images_per_class} |" in read(
+        NOTEBOOKS / "STUDIES.md"
+    )
 
 
 @pytest.fixture(scope="module")

@@ -38,7 +38,7 @@ def test_a_healthy_course(capsys):
         "generators load",
     ):
         assert word in text
-    assert "stand-ins are drawn\n       → make data" in text
+    assert "draws stand-ins\n       → to fetch it: make data" in text
 
 
 def wrong(lines):
@@ -82,7 +82,7 @@ def test_a_damaged_result_and_a_folder_in_the_way(no_kernel, capsys, tmp_path, m
     (runs_folder() / "quick").mkdir(parents=True)
     (runs_folder() / "quick" / "x.json").write_text("{")
     code, lines = report(capsys)
-    assert code == 1 and "x.json is no result" in wrong(lines)[0][0]
+    assert code == 1 and "x.json is not a result" in wrong(lines)[0][0]
     (tmp_path / "file").touch()
     monkeypatch.setenv("COURSE_RUNS", str(tmp_path / "file"))
     code, lines = report(capsys)

@@ -98,6 +98,15 @@ def test_instructors_keep_solutions_and_outputs(source, tmp_path):
     assert kept.cells[1:] == given.cells[1:]
 
 
+def test_documents_are_copied_and_the_guide_goes_to_instructors_alone(source, tmp_path):
+    for name in ("GLOSSARY.md", "INSTRUCTORS.md"):
+        (source / name).write_text(f"# {name}")
+    start(tmp_path / "mine", source=source)
+    assert [name for name in names(tmp_path / "mine") if name.endswith("md")] == ["GLOSSARY.md"]
+    start(tmp_path / "mine", solutions=True, source=source)
+    assert (tmp_path / "mine" / "INSTRUCTORS.md").read_text() == "# INSTRUCTORS.md"
+
+
 @pytest.mark.parametrize("page", list_notebooks(), ids=lambda path: path.stem)
 def test_nbgrader_makes_the_same_page(page):
     theirs, _ = ClearSolutions(enforce_metadata=False).preprocess(read(page), {})
@@ -180,7 +189,7 @@ def test_the_command_tells_what_it_left(tmp_path, capsys):
     nbformat.write(copy, path)
     assert main(["start", folder]) == 0
     first, last = capsys.readouterr().out.splitlines()
-    assert first.startswith("00_start.ipynb") and first.endswith("version: 00_start.2.ipynb")
+    assert first.startswith("00_start.ipynb") and first.endswith("version is 00_start.2.ipynb")
     assert "BEGIN SOLUTION" not in path.read_text()
     assert main(["start", "--solutions", folder]) == 0
     assert "BEGIN SOLUTION" in (tmp_path / "mine" / "01_baseline.ipynb").read_text()
