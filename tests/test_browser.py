@@ -25,7 +25,7 @@ from course_lib.analysis.results import html_table, results_table
 from course_lib.pages.html import write_pages
 from course_lib.pages.run import list_notebooks
 from course_lib.pages.student import start
-from course_lib.study import PAPER
+from course_lib.paper import PAPER
 from course_lib.support.files import COURSE, NOTEBOOKS
 
 playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
@@ -51,8 +51,8 @@ PAGES = [*(path.stem for path in list_notebooks()), *DOCUMENTS, "index"]
 
 # Runs in the kernel before the notebook: what takes a minute takes seconds.
 SMALL_RUNS = """
-from course_lib import study as experiments
-experiments.PRESETS["quick"] = experiments.Preset(epochs=1, images_per_class=20)
+from course_lib.paper import PRESETS, Preset
+PRESETS["quick"] = Preset(epochs=1, images_per_class=20)
 """
 RAN = re.compile(r"\[\d+\]:")  # the prompt of a cell that has been run
 SETTINGS = {

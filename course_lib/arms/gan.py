@@ -1,4 +1,8 @@
-"""The paper's GAN arm (§3.2, Figure II): each image gets a copy in one of six styles."""
+"""The paper's GAN arm (§3.2, Figure II): each image gets a copy in one of six styles.
+
+Pictures are enlarged, stylised, and averaged down, as generators are used where they come from:
+their brush strokes are smaller than the picture's own detail then, and their grid is gone.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +26,7 @@ from course_lib.arms.generators import (
 )
 from course_lib.images.tasks import Task
 from course_lib.models import Generator
-from course_lib.support.devices import find_device, thread_count
+from course_lib.support.devices import find_device, precision, thread_count
 from course_lib.support.files import read_arrays, runs_folder, write_whole
 from course_lib.support.progress import progress_bar
 from course_lib.support.randomness import stream
@@ -32,19 +36,13 @@ PASS_PIXELS = 2**18  # of the images that pass a generator together: 64 small on
 
 
 class Stylised(NamedTuple):
-    """What `stylise` made.
-
-    images: uint8 (N, 3, H, W), one for each image that went in, in the same order. styles: (N,)
-    names. generators: "bundled" or "published". digest: of the weights that made them.
-    """
+    """Copies in a style of their own: uint8 images (N, 3, H, W), and the style of each."""
 
     images: Tensor
     styles: tuple[str, ...]
-    generators: str
-    digest: str
 
 
-@checks(images="N 3 H W uint8")
+@checks(images="N 3 H W uint8", threads=1)
 def stylise(
     images: Tensor,
     styles: Sequence[str] = tuple(STYLES),
@@ -54,24 +52,30 @@ def stylise(
     device: str = "auto",
     threads: int = 1,
 ) -> Stylised:
-    """A copy of each image in one of the styles, drawn at random with equal chances (§3.2).
+    """Copy each image in one of the styles, drawn at random with equal chances (§3.2).
 
-    images: uint8 (N, 3, H, W). seed: decides the draw. generators: "bundled", "published" or
-    "auto", which takes the published ones if all six are on disk. device, threads: as for `fit`.
+    The copies are kept under `runs/cache/`, in a file named after a digest of everything that
+    decides them: a second call reads them.
 
-    The copies are kept in one file under `runs/cache/`, named after a digest of the images, the
-    styles, the weights and the seed: a second call reads them.
+    Args:
+        images: uint8 (N, 3, H, W).
+        styles: names to draw from.
+        seed: decides the draw.
+        generators: "bundled", "published", or "auto": the published ones if all six are on disk.
+        device: as for `fit`.
+        threads: as for `fit`.
 
-    Raises CourseError for images of another type, a style that does not exist, and weights that
-    are absent or damaged.
+    Raises:
+        CourseError: a style that does not exist, or weights that are absent or damaged.
     """
     if not styles:
         raise CourseError("styles () names none: choose some of " + ", ".join(STYLES))
     styles = tuple(choose("style", style, STYLES) for style in styles)
     kind = choose_kind(generators)
     draws = torch.randint(len(styles), (len(images),), generator=stream(seed, "styles"))
-    digest = generators_digest(kind, styles)
-    state = hashlib.sha256(repr((tuple(images.shape), styles, digest, seed)).encode())
+    weights = generators_digest(kind, styles)
+    decides = (tuple(images.shape), styles, weights, seed, str(precision(device)))
+    state = hashlib.sha256(repr(decides).encode())
     state.update(images.cpu().numpy().tobytes())
     cache = runs_folder() / "cache" / f"styles-{state.hexdigest()[:16]}.npz"
     kept = (read_arrays(cache) or {}).get("images")
@@ -82,12 +86,10 @@ def stylise(
         with progress_bar(len(images), f"styles, {kind}") as bar:
             for index, style in enumerate(styles):
                 mine = draws == index
-                if not mine.any():
-                    continue
-                copies[mine] = in_style(images[mine], style, kind, device, threads, bar.update)
+                if mine.any():
+                    copies[mine] = in_style(images[mine], style, kind, device, threads, bar.update)
         write_whole(cache, lambda path: np.savez(path, images=copies.numpy()))
-    names = tuple(styles[draw] for draw in draws.tolist())
-    return Stylised(copies.to(images.device), names, kind, digest)
+    return Stylised(copies.to(images.device), tuple(styles[draw] for draw in draws.tolist()))
 
 
 @checks(images="N 3 H W uint8")
@@ -101,13 +103,15 @@ def in_style(
 ) -> Tensor:
     """Images in one style: uint8 (N, 3, H, W) → the same, on the CPU (§3.2, Figure II).
 
-    generators, device, threads: as for `stylise`. on_batch: called with the size of each batch that
-    is done. Raises CourseError for images of another type, an unknown style, and weights that are
-    absent or damaged.
+    The arguments are those of `stylise`; `on_batch` is called with the size of each finished batch.
     """
     kind = choose_kind(generators)
     generator = load_generator(style, kind).to(find_device(device))
-    with thread_count(threads):
+    half = precision(device)
+    with (
+        thread_count(threads),
+        torch.autocast(find_device(device).type, half, half != torch.float32),
+    ):
         return apply_style(generator, images, KINDS[kind].side, on_batch)
 
 
@@ -133,7 +137,7 @@ def apply_style(
     out = torch.empty_like(images, device="cpu")
     for part in torch.arange(len(images)).split(max(1, PASS_PIXELS // side**2)):
         pixels = enlarged(images[part].to(on).float() / 127.5 - 1, side)  # 0…255 → −1…1
-        pixels = functional.interpolate(generator(pixels), images.shape[2:], mode="area")
+        pixels = functional.interpolate(generator(pixels).float(), images.shape[2:], mode="area")
         out[part] = ((pixels + 1) * 127.5).round().to("cpu", torch.uint8)
         if on_batch is not None:
             on_batch(len(part))
@@ -149,4 +153,5 @@ def copies(task: Task, choices: Choices, seed: int, device: str) -> Tensor:
 def facts(task: Task, choices: Choices) -> dict[str, object]:
     """Which generators made the copies, for a result's record."""
     kind = choose_kind(choices.generators)
-    return {"generators": kind, "weights": generators_digest(kind)}
+    weights = generators_digest(kind)
+    return {"generators": kind, "weights": weights, "precision": str(precision("auto"))}

@@ -41,6 +41,16 @@ def find_device(device: str) -> torch.device:
     return torch.device(device)
 
 
+def precision(device: str) -> torch.dtype:
+    """bfloat16 where the device multiplies it faster than float32, else float32."""
+    kind = find_device(device).type
+    asked = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    fast = kind == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+    if kind == "cpu":  # elsewhere a CPU emulates it, several times slower
+        fast = any(getattr(torch.cpu, name, lambda: False)() for name in asked)
+    return torch.bfloat16 if fast else torch.float32
+
+
 @contextmanager
 def thread_count(threads: int) -> Iterator[None]:
     """While it lasts, torch uses so many threads on the CPU; CourseError for fewer than one."""

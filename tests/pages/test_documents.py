@@ -42,7 +42,7 @@ def minutes():
 def test_minutes_are_those_of_the_replication(minutes):
     measured = {}
     for result in reference_results():
-        row = result.settings["arm"], result.settings["task"]
+        row = result.arm, result.task
         measured.setdefault(row, []).append(result.seconds / 60)
     assert minutes.keys() == measured.keys() and {arm for arm, _ in minutes} == set(ARMS)
     for row, value in minutes.items():

@@ -33,7 +33,7 @@ STUB = '''def double(x):
         raise NotImplementedError()
     return 0'''
 # For the notebooks' parameters: too small to learn anything, but everything is run.
-TINY = """from course_lib.study import PRESETS, Preset
+TINY = """from course_lib.paper import PRESETS, Preset
 
 PRESETS["quick"] = Preset(epochs=2, images_per_class=10)
 live_steps, watched_images = 2, 60"""
