@@ -5,8 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn import functional
 
-from course_lib.images import check_labels
-from course_lib.support.validation import CourseError, choose, number, tensor
+from course_lib.support.validation import CourseError, check_labels, choose, number, tensor
 
 CLASSIFICATION_LOSSES = ("sigmoid", "softmax")
 

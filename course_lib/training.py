@@ -21,7 +21,7 @@ from course_lib.losses import (
     combined_loss,
 )
 from course_lib.models import INITIALISATIONS, AugNet, SmallNet
-from course_lib.support.devices import find_device, thread_count
+from course_lib.support.devices import find_device, keep_freed_memory, thread_count
 from course_lib.support.randomness import stream, stream_seed
 from course_lib.support.validation import CourseError, choose, number, whole_number
 
@@ -130,6 +130,7 @@ def fit(
     choose("running_statistics", running_statistics, RUNNING_STATISTICS)
     choose("initialisation", initialisation, INITIALISATIONS)
     on = find_device(device)
+    keep_freed_memory()
     original = _on_device(task, task.train, on)
     train = original
     if task.copies is not None:

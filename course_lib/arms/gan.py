@@ -19,8 +19,8 @@ from course_lib.arms.generators import (
     load_generator,
 )
 from course_lib.models import Generator
-from course_lib.support.devices import find_device, thread_count
-from course_lib.support.files import read_arrays, runs_folder, write_whole
+from course_lib.support.devices import find_device, keep_freed_memory, thread_count
+from course_lib.support.files import cached_arrays
 from course_lib.support.progress import progress_bar
 from course_lib.support.randomness import stream
 from course_lib.support.validation import CourseError, choose, tensor
@@ -70,19 +70,18 @@ def stylise(
     digest = generators_digest(kind, styles)
     state = hashlib.sha256(repr((tuple(images.shape), styles, digest, seed)).encode())
     state.update(images.cpu().numpy().tobytes())
-    cache = runs_folder() / "cache" / f"styles-{state.hexdigest()[:16]}.npz"
-    kept = (read_arrays(cache) or {}).get("images")
-    if kept is not None and kept.shape == images.shape and kept.dtype == np.uint8:
-        copies = torch.from_numpy(kept)
-    else:
+
+    def make() -> dict[str, np.ndarray]:
         copies = torch.empty_like(images, device="cpu")
         with progress_bar(len(images), f"styles, {kind}") as bar:
             for index, style in enumerate(styles):
                 mine = draws == index
-                if not mine.any():
-                    continue
-                copies[mine] = in_style(images[mine], style, kind, device, threads, bar.update)
-        write_whole(cache, lambda path: np.savez(path, images=copies.numpy()))
+                if mine.any():
+                    copies[mine] = in_style(images[mine], style, kind, device, threads, bar.update)
+        return {"images": copies.numpy()}
+
+    cache = f"styles-{state.hexdigest()[:16]}"
+    copies = torch.from_numpy(cached_arrays(cache, make, {"images": tuple(images.shape)})["images"])
     names = tuple(styles[draw] for draw in draws.tolist())
     return Stylised(copies.to(images.device), names, kind, digest)
 
@@ -102,6 +101,7 @@ def in_style(
     absent or damaged.
     """
     tensor("images", images, "N 3 H W", "uint8")
+    keep_freed_memory()
     kind = choose_kind(generators)
     generator = load_generator(style, kind).to(find_device(device))
     with thread_count(threads):

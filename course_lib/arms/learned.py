@@ -5,10 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from course_lib.images import check_labels
 from course_lib.losses import content_loss, style_loss
 from course_lib.models import AugNet
-from course_lib.support.validation import CourseError, choose, tensor
+from course_lib.support.validation import CourseError, check_labels, choose, tensor
 
 LEARNED = ("neural", "neural-content", "neural-style", "control", "pair-mean", "pair-mixup")
 

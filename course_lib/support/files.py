@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -65,3 +65,27 @@ def read_arrays(path: Path) -> dict[str, np.ndarray] | None:
             return {name: arrays[name] for name in arrays.files}
     except Exception:  # bytes that are no such file can raise nearly anything
         return None
+
+
+def cached_arrays(
+    name: str,
+    make: Callable[[], dict[str, np.ndarray]],
+    shapes: Mapping[str, tuple[int, ...]] | None = None,
+) -> dict[str, np.ndarray]:
+    """The arrays kept as `runs/cache/NAME.npz`, or else made now and kept there.
+
+    Args:
+        name: Of the file; a digest of everything that the arrays depend on belongs in it.
+        make: Makes the arrays.
+        shapes: Of each uint8 array: a file with any others is made again.
+    """
+    path = runs_folder() / "cache" / f"{name}.npz"
+    arrays = read_arrays(path)
+    if arrays is None or (shapes is not None and shapes != _pixel_shapes(arrays)):
+        arrays = make()
+        write_whole(path, lambda temporary: np.savez(temporary, **arrays))
+    return arrays
+
+
+def _pixel_shapes(arrays: Mapping[str, np.ndarray]) -> dict[str, tuple[int, ...]]:
+    return {name: array.shape for name, array in arrays.items() if array.dtype == np.uint8}

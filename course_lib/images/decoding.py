@@ -1,0 +1,53 @@
+"""Picture files → pixels: the one place that meets damaged, huge and odd files."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import joblib
+import numpy as np
+from PIL import Image
+
+from course_lib.support.validation import CourseError
+
+
+class Unfit(Exception):
+    """Why a picture is not taken: the end of a sentence that begins with its name."""
+
+
+def decode_pictures(
+    files: Mapping[str, Path | bytes],
+    prepare: Callable[[Image.Image], Image.Image],
+    unreadable: str,
+) -> list[np.ndarray]:
+    """Decode pictures in parallel threads.
+
+    Args:
+        files: Name, for errors → path or content.
+        prepare: What is done to each picture before it becomes RGB; may raise Unfit.
+        unreadable: What errors say of a file that cannot be decoded; {} stands for the reason.
+
+    Returns:
+        One uint8 array (3, H, W) for each file, in the same order.
+
+    Raises:
+        CourseError: Names a file that is damaged, is a decompression bomb or is Unfit.
+    """
+
+    def decode(name: str, file: Path | bytes) -> np.ndarray:
+        try:
+            with Image.open(io.BytesIO(file) if isinstance(file, bytes) else file) as image:
+                pixels = np.asarray(prepare(image).convert("RGB"))
+        except Unfit as error:
+            raise CourseError(f"{name} {error}") from error
+        except Exception as error:  # damaged files make Pillow's decoders raise almost anything
+            raise CourseError(f"{name} {unreadable.format(error)}") from error
+        return np.array(pixels.transpose(2, 0, 1), order="C")
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        threads = joblib.Parallel(n_jobs=-1, prefer="threads")
+        return threads(joblib.delayed(decode)(name, file) for name, file in files.items())
