@@ -23,18 +23,12 @@ def decode_pictures(
     prepare: Callable[[Image.Image], Image.Image],
     unreadable: str,
 ) -> list[np.ndarray]:
-    """Decode pictures in parallel threads.
+    """Decode pictures in parallel threads: uint8 arrays (3, H, W), in the order of the files.
 
     Args:
         files: Name, for errors → path or content.
         prepare: What is done to each picture before it becomes RGB; may raise Unfit.
-        unreadable: What errors say of a file that cannot be decoded; {} stands for the reason.
-
-    Returns:
-        One uint8 array (3, H, W) for each file, in the same order.
-
-    Raises:
-        CourseError: Names a file that is damaged, is a decompression bomb or is Unfit.
+        unreadable: What the error says of a damaged or huge file; {} stands for the reason.
     """
 
     def decode(name: str, file: Path | bytes) -> np.ndarray:

@@ -54,18 +54,19 @@ def _in_attempts(fetch: Callable[Given, Got]) -> Callable[Given, Got]:
     return attempts
 
 
+def _no_server(error: requests.RequestException) -> bool:
+    """Whether there was no connection at all, which a second attempt will not change."""
+    reason = getattr(error.args[0], "reason", None) if error.args else None
+    return isinstance(reason, (NewConnectionError, ConnectTimeoutError))
+
+
 @_in_attempts
 def fetch_file(url: str, path: Path, size: int | None = None) -> None:
-    """Fetch a file; each attempt resumes where the one before broke off.
+    """Fetch a file to `path`; what that holds already is kept if the server can resume from it.
 
-    Args:
-        url: Its address.
-        path: Where to. What it holds already is kept if the server can go on from there.
-        size: In bytes, if it is known. The content is the caller's to check.
-
-    Raises:
-        DownloadFailed: With the last attempt's reason; `path` is left for a later call to resume.
-        CourseError: If `path` cannot be written.
+    `size` is in bytes, if it is known; the content is the caller's to check. Raises DownloadFailed
+    with the last attempt's reason, `path` left to be resumed, and CourseError if it cannot be
+    written.
     """
     have = path.stat().st_size if path.exists() else 0
     if have and have == size:
@@ -98,9 +99,7 @@ def fetch_file(url: str, path: Path, size: int | None = None) -> None:
 def fetch_range(url: str, start: int, stop: int, size: int) -> bytes:
     """Bytes start…stop−1 of a file of `size` bytes.
 
-    Raises:
-        NoRanges: If the server does not send just these bytes of a file of that size.
-        DownloadFailed: If it cannot be reached or breaks off, with the last attempt's reason.
+    Raises NoRanges if the server does not send just these, and DownloadFailed as `fetch_file`.
     """
     with _get(url, f"{start}-{stop - 1}") as answer:
         if answer.status_code in (200, 416):
@@ -134,12 +133,6 @@ def _receive(
             bar.update(len(block))
     if not have or (total and have != total):
         raise DownloadFailed(f"{have:,} bytes came, {total or 1:,} were announced")
-
-
-def _no_server(error: requests.RequestException) -> bool:
-    """Whether there was no connection at all, which a second attempt will not change."""
-    reason = getattr(error.args[0], "reason", None) if error.args else None
-    return isinstance(reason, (NewConnectionError, ConnectTimeoutError))
 
 
 def _expect(answer: requests.Response, status: int) -> None:

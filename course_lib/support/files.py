@@ -74,18 +74,13 @@ def cached_arrays(
 ) -> dict[str, np.ndarray]:
     """The arrays kept as `runs/cache/NAME.npz`, or else made now and kept there.
 
-    Args:
-        name: Of the file; a digest of everything that the arrays depend on belongs in it.
-        make: Makes the arrays.
-        shapes: Of each uint8 array: a file with any others is made again.
+    A digest of all that the arrays depend on belongs in the name. With the shapes that the uint8
+    arrays must have, a file that holds others is made again.
     """
     path = runs_folder() / "cache" / f"{name}.npz"
-    arrays = read_arrays(path)
-    if arrays is None or (shapes is not None and shapes != _pixel_shapes(arrays)):
+    arrays = read_arrays(path) or {}
+    found = {key: array.shape for key, array in arrays.items() if array.dtype == np.uint8}
+    if not arrays or shapes not in (None, found):
         arrays = make()
         write_whole(path, lambda temporary: np.savez(temporary, **arrays))
     return arrays
-
-
-def _pixel_shapes(arrays: Mapping[str, np.ndarray]) -> dict[str, tuple[int, ...]]:
-    return {name: array.shape for name, array in arrays.items() if array.dtype == np.uint8}

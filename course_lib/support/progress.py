@@ -13,16 +13,12 @@ from tqdm import tqdm
 
 @contextmanager
 def progress_bar(total: float, label: str, in_bytes: bool = False) -> Iterator[tqdm]:
-    """A tqdm bar that shows how much time is left; advance it with `.update(amount)`.
+    """A tqdm bar up to `total`, with the time that is left; advance it with `.update(amount)`.
 
     In a notebook it is one display that updates in place, since tqdm's own lines would pile up
     in the saved page; the cell's output is cleared at the end, so print afterwards. Silent in a
-    worker process, which would write across the bar of the process that started it.
-
-    Args:
-        total: The amount at which the bar is full.
-        label: What is going on, in a word or two.
-        in_bytes: Whether amounts are bytes, to be shown beside the bar.
+    worker process, which would write across the bar of the process that started it. With
+    `in_bytes`, amounts are bytes, and shown.
     """
     shown = _Display() if hasattr(get_ipython(), "kernel") else None
     amount = "{n_fmt}B of {total_fmt}B, " if in_bytes else ""

@@ -15,11 +15,8 @@ if TYPE_CHECKING:  # the command must not wait for torch before it can refuse a 
 class CourseError(ValueError):
     """Bad input from a reader: one line that names the value and what is allowed.
 
-    The command prints it without a traceback and ends with exit code 2.
-
-    Args:
-        message: The line.
-        advice: Further lines for the command to print: what the reader can do.
+    The command prints it without a traceback and ends with exit code 2. `advice` is further lines
+    for it to print: what the reader can do, where that does not fit in one.
     """
 
     def __init__(self, message: str, advice: Iterable[str] = ()) -> None:
@@ -57,12 +54,8 @@ def number(name: str, value: object, low: float = -math.inf, high: float = math.
 def tensor(name: str, value: object, form: str, kind: str) -> None:
     """Raise a CourseError unless `value` is a tensor of this form and kind with something in it.
 
-    Args:
-        name: What the error calls the value.
-        value: What should be a tensor.
-        form: Its sides, as in "N 3 H W": a number is that size, "1|3" is either, and a letter is
-            any size, the same wherever it stands.
-        kind: How its dtype begins, as in "uint8" or "float".
+    The form is its sides, as in "N 3 H W": a number is that size, "1|3" is either, and a letter is
+    any size, the same wherever it stands. The kind is how its dtype begins: "uint8" or "float".
     """
     sides, shape = form.split(), tuple(getattr(value, "shape", ()))
     sizes: dict[str, int] = {}
