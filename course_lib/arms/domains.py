@@ -15,8 +15,10 @@ from torch import Tensor
 from course_lib.arms.cyclegan import Curves, CycleGANRecipe, train_cyclegan
 from course_lib.arms.gan import apply_style
 from course_lib.arms.generators import Kind, save_generator
+from course_lib.images.decoding import decode_pictures
 from course_lib.images.standin import CLASSES, draw_scenes
 from course_lib.models import CycleGAN, Generator
+from course_lib.support.devices import keep_freed_memory
 from course_lib.support.files import make_folder, runs_folder, write_whole
 from course_lib.support.validation import CourseError, choose
 
@@ -64,6 +66,7 @@ def train_style(
         raise CourseError(f"style name {name!r} must be small letters, digits and hyphens")
     recipe = changed(SMALL, changes)
     side = recipe.side // recipe.enlarge
+    keep_freed_memory()
     styles = read_pictures(domain, side)
     sets = [photographs(source, side) for source in photos]
     if not sets:
@@ -126,20 +129,17 @@ def read_pictures(folder: Path, side: int) -> list[Tensor]:
     paths = sorted(path for path in folder.glob("*") if path.suffix.lower() in SUFFIXES)
     if not paths:
         raise CourseError(f"{folder} holds no pictures: it needs files {', '.join(SUFFIXES)}")
-    pictures = []
-    for path in paths:
-        try:
-            with Image.open(path) as file:
-                picture = file.convert("RGB")
-        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-            raise CourseError(f"{path} cannot be read as a picture") from error
+
+    def resized(picture: Image.Image) -> Image.Image:
         shorter = min(picture.size)
         scale = min(max(shorter, side), 2 * side) / shorter
-        if scale != 1:
-            size = [max(side, round(scale * length)) for length in picture.size]
-            picture = picture.resize(size, Image.Resampling.LANCZOS)
-        pictures.append(torch.from_numpy(np.array(picture)).permute(2, 0, 1).contiguous())
-    return pictures
+        size = [max(side, round(scale * length)) for length in picture.size]
+        picture = picture.convert("RGB")
+        return picture if scale == 1 else picture.resize(size, Image.Resampling.LANCZOS)
+
+    files = {str(path): path for path in paths}
+    pictures = decode_pictures(files, resized, "cannot be read as a picture")
+    return [torch.from_numpy(picture) for picture in pictures]
 
 
 def sheet(generator: Generator, pictures: Sequence[Tensor], enlarge: int) -> Image.Image:

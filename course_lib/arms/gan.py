@@ -26,8 +26,13 @@ from course_lib.arms.generators import (
 )
 from course_lib.images.tasks import Task
 from course_lib.models import Generator
-from course_lib.support.devices import find_device, precision, thread_count
-from course_lib.support.files import read_arrays, runs_folder, write_whole
+from course_lib.support.devices import (
+    find_device,
+    keep_freed_memory,
+    precision,
+    thread_count,
+)
+from course_lib.support.files import cached_arrays
 from course_lib.support.progress import progress_bar
 from course_lib.support.randomness import stream
 from course_lib.support.validation import CourseError, checks, choose
@@ -77,18 +82,18 @@ def stylise(
     decides = (tuple(images.shape), styles, weights, seed, str(precision(device)))
     state = hashlib.sha256(repr(decides).encode())
     state.update(images.cpu().numpy().tobytes())
-    cache = runs_folder() / "cache" / f"styles-{state.hexdigest()[:16]}.npz"
-    kept = (read_arrays(cache) or {}).get("images")
-    if kept is not None and kept.shape == images.shape and kept.dtype == np.uint8:
-        copies = torch.from_numpy(kept)
-    else:
+
+    def make() -> dict[str, np.ndarray]:
         copies = torch.empty_like(images, device="cpu")
         with progress_bar(len(images), f"styles, {kind}") as bar:
             for index, style in enumerate(styles):
                 mine = draws == index
                 if mine.any():
                     copies[mine] = in_style(images[mine], style, kind, device, threads, bar.update)
-        write_whole(cache, lambda path: np.savez(path, images=copies.numpy()))
+        return {"images": copies.numpy()}
+
+    cache = f"styles-{state.hexdigest()[:16]}"
+    copies = torch.from_numpy(cached_arrays(cache, make, {"images": tuple(images.shape)})["images"])
     return Stylised(copies.to(images.device), tuple(styles[draw] for draw in draws.tolist()))
 
 
@@ -105,6 +110,7 @@ def in_style(
 
     The arguments are those of `stylise`; `on_batch` is called with the size of each finished batch.
     """
+    keep_freed_memory()
     kind = choose_kind(generators)
     generator = load_generator(style, kind).to(find_device(device))
     half = precision(device)

@@ -1,17 +1,27 @@
-"""Where images come from: the paper's two data sets, and a stand-in for the pictures."""
+"""Where images come from: the paper's two data sets, stand-ins, and pictures of your own."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
 
 class Examples(NamedTuple):
     """Images with their labels.
 
-    images: (N, C, H, W) uint8, 0–255. labels: (N,) int64, 0 or 1.
+    Attributes:
+        images: (N, C, H, W) uint8, 0–255.
+        labels: (N,) int64, 0 or 1.
     """
 
     images: Tensor
     labels: Tensor
+
+
+def labelled(parts: Sequence[Tensor]) -> Examples:
+    """The images of each class, (N, C, H, W), together: those of part k get label k."""
+    labels = [torch.full((len(part),), label) for label, part in enumerate(parts)]
+    return Examples(torch.cat(list(parts)), torch.cat(labels))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from course_lib.images import Examples
+from course_lib.images import Examples, labelled
 from course_lib.support.files import BUNDLED, data_folder, read_arrays
 from course_lib.support.validation import CourseError
 
@@ -15,26 +15,29 @@ BUNDLED_TEST_COUNT = 100
 
 
 def load_zeros_and_eights() -> tuple[Examples, Examples]:
-    """Images for training and validation, and held-out test images; 28×28, 1 channel.
+    """Read the digits: label 0 is the digit 0, label 1 the digit 8.
 
     With torchvision's MNIST files under the data folder (`MNIST/raw/`): the first 1,000 images of
     each digit in MNIST's training file, and every 0 and 8 of its test file to test on. Without
     them: the bundled digits, of which the last 100 of each class are held out, and as many
-    zeros as there are eights are used (844 each). Label 0 is the digit 0, label 1 the digit 8.
+    zeros as there are eights are used (844 each).
+
+    Returns:
+        Images for training and validation, and held-out test images; (N, 1, 28, 28) each.
     """
     if (data_folder() / "MNIST" / "raw").is_dir():
         pool = [digits[:PAPER_COUNT] for digits in _torchvision_digits(train=True)]
-        return _examples(pool), _examples(_torchvision_digits(train=False))
+        return labelled(pool), labelled(_torchvision_digits(train=False))
     path = BUNDLED / "mnist-0-8.npz"
     arrays = read_arrays(path) or {}
     if not {"zeros", "eights"} <= arrays.keys():
         raise CourseError(
             f"{path} is damaged or gone: `git checkout data/{path.name}` brings it back"
         )
-    digits = [torch.from_numpy(arrays[name]) for name in ("zeros", "eights")]
-    count = min(len(images) for images in digits) - BUNDLED_TEST_COUNT
-    held_out = [images[len(images) - BUNDLED_TEST_COUNT :] for images in digits]
-    return _examples([images[:count] for images in digits]), _examples(held_out)
+    digits = [torch.from_numpy(arrays[name]).unsqueeze(1) for name in ("zeros", "eights")]
+    cut = min(map(len, digits)) - BUNDLED_TEST_COUNT
+    held_out = [images[-BUNDLED_TEST_COUNT:] for images in digits]
+    return labelled([images[:cut] for images in digits]), labelled(held_out)
 
 
 def _torchvision_digits(train: bool) -> list[Tensor]:
@@ -42,14 +45,9 @@ def _torchvision_digits(train: bool) -> list[Tensor]:
 
     try:
         data = MNIST(data_folder(), train=train, download=False)
-        return [data.data[data.targets == digit] for digit in DIGITS]
+        return [data.data[data.targets == digit].unsqueeze(1) for digit in DIGITS]
     except Exception as error:  # bytes that are no such file can raise nearly anything
         raise CourseError(
             f"{data_folder() / 'MNIST' / 'raw'} cannot be read: it must hold torchvision's four "
             "unpacked MNIST files, or be absent"
         ) from error
-
-
-def _examples(digits: list[Tensor]) -> Examples:
-    labels = torch.cat([torch.full((len(part),), label) for label, part in enumerate(digits)])
-    return Examples(torch.cat(digits).unsqueeze(1), labels)

@@ -12,12 +12,14 @@ the raw output of a bit generator may not).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from course_lib.support.validation import choose, whole_number
 
+Array = np.ndarray
 CLASSES = ("goldfish", "dog", "cat")
 
 NUISANCES = {
@@ -40,104 +42,77 @@ CHUNK = 10  # images drawn together: small enough that their planes stay in the 
 
 # Surfaces: opacity, strength of the fur texture, strength of the shading.
 SURFACES = {
-    "none": (0.0, 0.0, 0.0),
-    "coat": (1.0, 0.9, 0.26),
-    "deep": (1.0, 0.9, 0.22),
-    "pale": (0.8, 0.9, 0.18),
-    "patch": (0.9, 0.8, 0.2),
-    "fin": (0.7, 0.7, 0.15),
-    "dark": (0.95, 0.1, 0.1),
-    "rim": (1.0, 0.1, 0.0),
-    "iris": (1.0, 0.1, 0.1),
-    "pink": (0.9, 0.2, 0.15),
-    "white": (0.9, 0.0, 0.0),
-    "shine": (0.35, 0.5, 0.0),
+    "none": (0.0, 0.0, 0.0), "coat": (1.0, 0.9, 0.26), "deep": (1.0, 0.9, 0.22),
+    "pale": (0.8, 0.9, 0.18), "patch": (0.9, 0.8, 0.2), "fin": (0.7, 0.7, 0.15),
+    "dark": (0.95, 0.1, 0.1), "rim": (1.0, 0.1, 0.0), "iris": (1.0, 0.1, 0.1),
+    "pink": (0.9, 0.2, 0.15), "white": (0.9, 0.0, 0.0), "shine": (0.35, 0.5, 0.0),
     "shadow": (0.4, 0.0, 0.0),
-}
+}  # fmt: skip
 
 # Shapes, back to front. Each is a surface, `x y radius` of both ends of a capsule and, for a
 # head, how far the shape moves when the head turns. "2" after the surface adds its mirror image.
 # x runs to where the animal looks, y runs down; a body spans about -1..1.
-DOG_STAND = """
-shadow -.6 .98 .1 .6 .98 .1, coat -.8 -.12 .09 -1.12 -.42 .11, coat -1 -.3 .13 -1.25 -.4 .06,
-deep -.5 .25 .16 -.46 .92 .08, deep .5 .25 .14 .58 .92 .08, coat -.55 -.02 .33 .42 -.02 .37,
-pale -.3 .24 .12 .4 .26 .16, coat -.68 .15 .24 -.72 .62 .11, coat -.72 .6 .11 -.66 .93 .09,
-coat .36 .15 .2 .36 .93 .09, coat .45 -.1 .33 .72 -.52 .24, pale .62 0 .17 .74 -.28 .14
-"""
-DOG_SIT = """
-shadow -.5 1 .12 .5 1 .12, coat -.45 .85 .11 -.95 .72 .12, deep2 .36 .66 .27 .46 .88 .15,
-coat 0 -.15 .36 0 .6 .44, pale 0 -.1 .26 0 .35 .17, coat2 .19 .25 .15 .19 .92 .12,
-pale2 .2 .96 .11 .25 1 .1
-"""
-DOG_LIE = """
-shadow -.8 .78 .1 .9 .8 .08, coat -.9 .55 .12 -1.25 .68 .08, coat -.6 .35 .34 .3 .28 .37,
-coat -.62 .42 .33 -.5 .55 .25, deep -.45 .72 .11 -.2 .74 .1, coat .35 .5 .2 .95 .72 .11,
-coat .2 .55 .18 .75 .78 .11, pale .42 .2 .3 .48 .48 .2, coat .35 .15 .33 .52 -.1 .26
-"""
-DOG_BUST = """
-coat 0 .55 .5 0 1.3 .75, pale 0 .45 .36 0 1.1 .3
-"""
-DOG_FACE = """
-coat 0 -.18 .66 0 .12 .62 0, coat -.26 .3 .42 .26 .3 .42 .2, pale 0 -.45 .16 0 .15 .24 .4,
-deep2 .6 -.42 .2 .8 .34 .29 -.2, pale 0 .26 .35 0 .5 .33 .9, dark -.17 .7 .06 .17 .7 .06 1,
-pink 0 .76 .13 0 .95 .12 1, dark -.09 .27 .13 .09 .27 .13 1.1, dark2 .29 -.1 .11 .29 -.08 .11 .6,
-white2 .26 -.14 .03 .26 -.13 .03 .6
-"""
-DOG_PROFILE = """
-coat -.05 -.12 .58 .15 0 .52 0, coat .3 .1 .36 .92 .2 .24 .3, pale .4 .36 .2 .88 .36 .15 .3,
-dark .55 .44 .04 1.05 .38 .04 .3, dark 1.08 .06 .13 1.12 .1 .12 .3,
+DOG_STAND = """shadow -.6 .98 .1 .6 .98 .1, coat -.8 -.12 .09 -1.12 -.42 .11,
+coat -1 -.3 .13 -1.25 -.4 .06, deep -.5 .25 .16 -.46 .92 .08, deep .5 .25 .14 .58 .92 .08,
+coat -.55 -.02 .33 .42 -.02 .37, pale -.3 .24 .12 .4 .26 .16, coat -.68 .15 .24 -.72 .62 .11,
+coat -.72 .6 .11 -.66 .93 .09, coat .36 .15 .2 .36 .93 .09, coat .45 -.1 .33 .72 -.52 .24,
+pale .62 0 .17 .74 -.28 .14"""
+DOG_SIT = """shadow -.5 1 .12 .5 1 .12, coat -.45 .85 .11 -.95 .72 .12,
+deep2 .36 .66 .27 .46 .88 .15, coat 0 -.15 .36 0 .6 .44, pale 0 -.1 .26 0 .35 .17,
+coat2 .19 .25 .15 .19 .92 .12, pale2 .2 .96 .11 .25 1 .1"""
+DOG_LIE = """shadow -.8 .78 .1 .9 .8 .08, coat -.9 .55 .12 -1.25 .68 .08,
+coat -.6 .35 .34 .3 .28 .37, coat -.62 .42 .33 -.5 .55 .25, deep -.45 .72 .11 -.2 .74 .1,
+coat .35 .5 .2 .95 .72 .11, coat .2 .55 .18 .75 .78 .11, pale .42 .2 .3 .48 .48 .2,
+coat .35 .15 .33 .52 -.1 .26"""
+DOG_BUST = "coat 0 .55 .5 0 1.3 .75, pale 0 .45 .36 0 1.1 .3"
+DOG_FACE = """coat 0 -.18 .66 0 .12 .62 0, coat -.26 .3 .42 .26 .3 .42 .2,
+pale 0 -.45 .16 0 .15 .24 .4, deep2 .6 -.42 .2 .8 .34 .29 -.2, pale 0 .26 .35 0 .5 .33 .9,
+dark -.17 .7 .06 .17 .7 .06 1, pink 0 .76 .13 0 .95 .12 1, dark -.09 .27 .13 .09 .27 .13 1.1,
+dark2 .29 -.1 .11 .29 -.08 .11 .6, white2 .26 -.14 .03 .26 -.13 .03 .6"""
+DOG_PROFILE = """coat -.05 -.12 .58 .15 0 .52 0, coat .3 .1 .36 .92 .2 .24 .3,
+pale .4 .36 .2 .88 .36 .15 .3, dark .55 .44 .04 1.05 .38 .04 .3, dark 1.08 .06 .13 1.12 .1 .12 .3,
 dark .36 -.17 .1 .38 -.16 .1 .2, white .38 -.21 .03 .39 -.2 .03 .2,
-deep -.22 -.34 .19 -.32 .36 .28 -.2
-"""
-CAT_STAND = """
-shadow -.6 .84 .1 .6 .84 .1, coat -.78 -.05 .15 -1 -.55 .2, coat -1 -.5 .2 -.9 -.85 .12,
-deep -.42 .3 .17 -.4 .8 .12, deep .42 .3 .16 .46 .8 .11, coat -.5 .05 .4 .4 .05 .38,
-patch -.35 -.15 .2 0 -.15 .24, coat -.58 .25 .25 -.6 .8 .12, coat .32 .25 .2 .32 .8 .12,
-pale .45 .1 .32 .6 -.1 .3
-"""
-CAT_SIT = """
-shadow -.55 1 .12 .55 1 .12, coat .45 .85 .18 .9 .6 .19, coat .88 .66 .19 .95 .38 .1,
+deep -.22 -.34 .19 -.32 .36 .28 -.2"""
+CAT_STAND = """shadow -.6 .84 .1 .6 .84 .1, coat -.78 -.05 .15 -1 -.55 .2,
+coat -1 -.5 .2 -.9 -.85 .12, deep -.42 .3 .17 -.4 .8 .12, deep .42 .3 .16 .46 .8 .11,
+coat -.5 .05 .4 .4 .05 .38, patch -.35 -.15 .2 0 -.15 .24, coat -.58 .25 .25 -.6 .8 .12,
+coat .32 .25 .2 .32 .8 .12, pale .45 .1 .32 .6 -.1 .3"""
+CAT_SIT = """shadow -.55 1 .12 .55 1 .12, coat .45 .85 .18 .9 .6 .19, coat .88 .66 .19 .95 .38 .1,
 coat 0 0 .44 0 .58 .52, deep2 .38 .72 .22 .42 .86 .15, patch -.3 .2 .18 -.25 .6 .2,
-pale 0 -.05 .4 0 .35 .22, coat2 .17 .5 .15 .17 .92 .13, pale2 .17 .96 .11 .2 .99 .1
-"""
-CAT_LIE = """
-shadow -.8 .88 .1 .7 .88 .1, coat -.55 .4 .44 .35 .42 .42, patch -.45 .2 .22 -.1 .2 .25,
-coat -.6 .58 .3 -.4 .68 .2, coat -.95 .7 .17 -.3 .88 .14, pale .4 .35 .38 .5 .55 .28,
-coat .3 .78 .13 .7 .84 .11, pale .5 .84 .1 .86 .86 .09
-"""
-CAT_BUST = """
-coat 0 .7 .62 0 1.3 .8, pale 0 .55 .55 0 1.05 .34
-"""
-CAT_FACE = """
-coat2 .46 -.48 .24 .72 -.92 .05 -.3, pink2 .5 -.52 .12 .68 -.82 .02 -.3,
-pale -.38 .32 .5 .38 .32 .5 -.1, coat -.18 -.08 .7 .18 -.08 .7 0,
-patch .3 -.35 .26 .38 -.1 .2 .3, coat -.36 .22 .42 .36 .22 .42 .1, pale2 .15 .38 .2 .2 .4 .18 .6,
-rim2 .34 -.06 .19 .34 -.05 .19 .5, iris2 .34 -.06 .17 .34 -.05 .17 .5,
-dark2 .34 -.1 .08 .34 0 .08 .5, dark -.05 .17 .06 .05 .17 .06 .7, deep -.1 .46 .03 .1 .46 .03 .7
-"""
-FISH_SIDE = """
-fin -.5 -.02 .1 -.86 -.26 .2, fin -.84 -.26 .2 -1.2 -.5 .05, fin -.5 .02 .1 -.86 .24 .19,
-fin -.84 .24 .19 -1.16 .52 .05, fin -.55 0 .1 -.98 .02 .12, fin .16 -.34 .1 -.16 -.5 .13,
-fin -.1 -.46 .14 -.5 -.4 .05, fin -.26 .22 .1 -.6 .42 .05, fin .12 .3 .1 -.22 .54 .06,
-coat -.02 0 .37 -.58 0 .11, coat -.02 0 .4 .26 .02 .34, coat .24 .02 .34 .56 .06 .2,
-pale -.2 .22 .12 .36 .22 .15, patch -.2 -.16 .16 .1 -.2 .16, shine -.2 -.2 .07 .26 -.21 .07,
-deep .31 -.16 .03 .27 .18 .03, fin .2 .12 .06 -.08 .3 .11, white .5 -.06 .1 .51 -.06 .1,
-iris .5 -.06 .085 .51 -.06 .085, dark .51 -.06 .06 .52 -.06 .06, dark .74 .09 .03 .68 .13 .03
-"""
-FISH_ABOVE = """
-shadow -.5 .2 .16 .4 .22 .2, fin -.5 -.02 .08 -.82 -.2 .15, fin -.8 -.2 .15 -1.12 -.4 .05,
-fin -.5 .02 .08 -.82 .2 .15, fin -.8 .2 .15 -1.12 .4 .05, fin -.55 0 .08 -1.1 0 .09,
-fin .24 -.22 .08 -.02 -.54 .09, fin .24 .22 .08 -.02 .54 .09, coat .05 0 .3 -.6 0 .09,
-coat .05 0 .31 .4 0 .25, patch -.25 .02 .14 .1 .02 .16, deep -.35 0 .04 .05 0 .05,
-coat .4 0 .24 .62 0 .16, shine -.05 -.12 .07 .25 -.12 .07, dark .5 -.2 .07 .53 -.2 .07,
-dark .5 .2 .07 .53 .2 .07
-"""
+pale 0 -.05 .4 0 .35 .22, coat2 .17 .5 .15 .17 .92 .13, pale2 .17 .96 .11 .2 .99 .1"""
+CAT_LIE = """shadow -.8 .88 .1 .7 .88 .1, coat -.55 .4 .44 .35 .42 .42,
+patch -.45 .2 .22 -.1 .2 .25, coat -.6 .58 .3 -.4 .68 .2, coat -.95 .7 .17 -.3 .88 .14,
+pale .4 .35 .38 .5 .55 .28, coat .3 .78 .13 .7 .84 .11, pale .5 .84 .1 .86 .86 .09"""
+CAT_BUST = "coat 0 .7 .62 0 1.3 .8, pale 0 .55 .55 0 1.05 .34"
+CAT_FACE = """coat2 .46 -.48 .24 .72 -.92 .05 -.3, pink2 .5 -.52 .12 .68 -.82 .02 -.3,
+pale -.38 .32 .5 .38 .32 .5 -.1, coat -.18 -.08 .7 .18 -.08 .7 0, patch .3 -.35 .26 .38 -.1 .2 .3,
+coat -.36 .22 .42 .36 .22 .42 .1, pale2 .15 .38 .2 .2 .4 .18 .6, rim2 .34 -.06 .19 .34 -.05 .19 .5,
+iris2 .34 -.06 .17 .34 -.05 .17 .5, dark2 .34 -.1 .08 .34 0 .08 .5,
+dark -.05 .17 .06 .05 .17 .06 .7, deep -.1 .46 .03 .1 .46 .03 .7"""
+FISH_SIDE = """fin -.5 -.02 .1 -.86 -.26 .2, fin -.84 -.26 .2 -1.2 -.5 .05,
+fin -.5 .02 .1 -.86 .24 .19, fin -.84 .24 .19 -1.16 .52 .05, fin -.55 0 .1 -.98 .02 .12,
+fin .16 -.34 .1 -.16 -.5 .13, fin -.1 -.46 .14 -.5 -.4 .05, fin -.26 .22 .1 -.6 .42 .05,
+fin .12 .3 .1 -.22 .54 .06, coat -.02 0 .37 -.58 0 .11, coat -.02 0 .4 .26 .02 .34,
+coat .24 .02 .34 .56 .06 .2, pale -.2 .22 .12 .36 .22 .15, patch -.2 -.16 .16 .1 -.2 .16,
+shine -.2 -.2 .07 .26 -.21 .07, deep .31 -.16 .03 .27 .18 .03, fin .2 .12 .06 -.08 .3 .11,
+white .5 -.06 .1 .51 -.06 .1, iris .5 -.06 .085 .51 -.06 .085, dark .51 -.06 .06 .52 -.06 .06,
+dark .74 .09 .03 .68 .13 .03"""
+FISH_ABOVE = """shadow -.5 .2 .16 .4 .22 .2, fin -.5 -.02 .08 -.82 -.2 .15,
+fin -.8 -.2 .15 -1.12 -.4 .05, fin -.5 .02 .08 -.82 .2 .15, fin -.8 .2 .15 -1.12 .4 .05,
+fin -.55 0 .08 -1.1 0 .09, fin .24 -.22 .08 -.02 -.54 .09, fin .24 .22 .08 -.02 .54 .09,
+coat .05 0 .3 -.6 0 .09, coat .05 0 .31 .4 0 .25, patch -.25 .02 .14 .1 .02 .16,
+deep -.35 0 .04 .05 0 .05, coat .4 0 .24 .62 0 .16, shine -.05 -.12 .07 .25 -.12 .07,
+dark .5 -.2 .07 .53 -.2 .07, dark .5 .2 .07 .53 .2 .07"""
+
+
+Colour = tuple[float, float, float]
+Pose = tuple[float, str, str, float, float, float]
 
 
 class _Animal(NamedTuple):
-    poses: tuple  # of (probability, body, head, x and y and scale of the head)
-    coats: tuple  # probabilities, colours
-    irises: tuple  # probabilities, colours
+    poses: tuple[Pose, ...]  # probability, body, head, x and y and scale of the head
+    coats: tuple[tuple[float, ...], tuple[Colour, ...]]  # probabilities, colours
+    irises: tuple[tuple[float, ...], tuple[Colour, ...]]  # probabilities, colours
     backgrounds: tuple[float, ...]  # the probability of each of BACKGROUNDS
     fur: float  # strength of the texture
     lean: float  # tangent of half the largest angle of rotation
@@ -154,9 +129,7 @@ ANIMALS = {
         poses=((0.75, FISH_SIDE, "", 0.3, 0.0, 0.5), (0.25, FISH_ABOVE, "", 0.3, 0.0, 0.5)),
         coats=((0.45, 0.15, 0.2, 0.09, 0.07, 0.04), (ORANGE, FLAME, GOLDEN, CREAM, RED, BLACK)),
         irises=((0.5, 0.5), (GOLDEN, WHITE)),
-        backgrounds=(0.1, 0.15, 0.35, 0.18, 0.12, 0.1),
-        fur=0.7,
-        lean=0.3,
+        backgrounds=(0.1, 0.15, 0.35, 0.18, 0.12, 0.1), fur=0.7, lean=0.3,
     ),
     "dog": _Animal(
         poses=(
@@ -169,9 +142,7 @@ ANIMALS = {
         ),
         coats=((0.49, 0.18, 0.2, 0.06, 0.04, 0.03), (GOLDEN, RED, CREAM, ORANGE, GREY, BLACK)),
         irises=((1.0,), (BROWN,)),
-        backgrounds=(0.3, 0.25, 0.11, 0.14, 0.14, 0.06),
-        fur=1.0,
-        lean=0.14,
+        backgrounds=(0.3, 0.25, 0.11, 0.14, 0.14, 0.06), fur=1.0, lean=0.14,
     ),
     "cat": _Animal(
         poses=(
@@ -182,11 +153,9 @@ ANIMALS = {
         ),
         coats=((0.2, 0.3, 0.15, 0.2, 0.06, 0.09), (GOLDEN, CREAM, ORANGE, GREY, BLACK, WHITE)),
         irises=((0.5, 0.25, 0.25), (ORANGE, BLUE, GREEN)),
-        backgrounds=(0.18, 0.36, 0.04, 0.2, 0.12, 0.1),
-        fur=1.0,
-        lean=0.14,
+        backgrounds=(0.18, 0.36, 0.04, 0.2, 0.12, 0.1), fur=1.0, lean=0.14,
     ),
-}
+}  # fmt: skip
 
 # Grass, room, water, plain, sand and dark: two colours each for the far and for the near part (a
 # scene mixes the two), then the strength of upright streaks, level streaks and blobs.
@@ -202,7 +171,7 @@ CLUTTER = (ORANGE, GOLDEN, (0.55, 0.26, 0.2), (0.22, 0.36, 0.16), (0.32, 0.4, 0.
 BLADES = ((0.3, 0.42, 0.18), (0.45, 0.55, 0.25), (0.5, 0.4, 0.3), GREY, (0.8, 0.62, 0.5))
 
 
-def _centres(cells: int) -> np.ndarray:
+def _centres(cells: int) -> Array:
     """Centres of the cells that divide -1..1."""
     return ((np.arange(cells) + 0.5) * (2.0 / cells) - 1.0).astype(np.float32)
 
@@ -210,27 +179,27 @@ def _centres(cells: int) -> np.ndarray:
 X, Y = _centres(SIZE)[None, None, :], _centres(SIZE)[None, :, None]  # the frame spans -1..1
 
 
-def _plane(numbers: np.ndarray) -> np.ndarray:
-    """One number an image as a plane of 1x1 pixel, to broadcast over the frame."""
+def _plane(numbers: Array) -> Array:
+    """One number per image as a plane of 1×1 pixel, to broadcast over the frame."""
     return numbers[..., None, None]
 
 
 class _Dice:
     """Random numbers for one chunk of images, made from the raw bits of PCG64."""
 
-    def __init__(self, *key: int):
+    def __init__(self, *key: int) -> None:
         self.bits = np.random.PCG64(key)
 
-    def uniform(self, low: float, high: float, *shape: int) -> np.ndarray:
+    def uniform(self, low: float, high: float, *shape: int) -> Array:
         """float32 values (CHUNK, *shape) between low and high."""
         raw = self.bits.random_raw(CHUNK * int(np.prod(shape))) >> np.uint64(11)
         return (low + (high - low) * (raw * 2.0**-53)).astype(np.float32).reshape(CHUNK, *shape)
 
-    def chance(self, odds: float, *shape: int) -> np.ndarray:
+    def chance(self, odds: float, *shape: int) -> Array:
         """Booleans (CHUNK, *shape) that are true with probability `odds`."""
         return self.uniform(0, 1, *shape) < odds
 
-    def pick(self, odds, *shape: int) -> np.ndarray:
+    def pick(self, odds: Sequence[float], *shape: int) -> Array:
         """Indices (CHUNK, *shape) drawn with probabilities proportional to `odds`."""
         draw, below = self.uniform(0, sum(odds), *shape), 0.0
         index = np.zeros(draw.shape, np.intp)
@@ -239,18 +208,18 @@ class _Dice:
             index += draw >= below
         return index
 
-    def colour(self, odds, colours, *shape: int) -> np.ndarray:
+    def colour(self, odds: Sequence[float], colours: Sequence[Colour], *shape: int) -> Array:
         """Colours (CHUNK, *shape, 3): picked by their odds, moved up to halfway to another."""
         table = np.array(colours, np.float32)
         first, second = table[self.pick(odds, *shape)], table[self.pick(odds, *shape)]
         return first + self.uniform(0, 0.5, *shape, 1) * (second - first)
 
-    def rotation(self, steepest: float) -> tuple[np.ndarray, np.ndarray]:
+    def rotation(self, steepest: float) -> tuple[Array, Array]:
         """Cosine and sine (CHUNK, 1) of the angles 2 atan(t), |t| <= steepest."""
         t = self.uniform(-steepest, steepest, 1)
         return (1 - t * t) / (1 + t * t), 2 * t / (1 + t * t)
 
-    def texture(self, rows: int, columns: int) -> np.ndarray:
+    def texture(self, rows: int, columns: int) -> Array:
         """Value noise (CHUNK, 64, 64) in [-0.5, 0.5]: a random grid, smoothly interpolated."""
         field = self.uniform(-0.5, 0.5, rows + 1, columns + 1)
         for axis, cells in ((1, rows), (2, columns)):
@@ -275,7 +244,7 @@ def _shapes(text: str, is_head: float) -> list[tuple[str, list[float]]]:
     return shapes
 
 
-def _figures(poses) -> tuple[np.ndarray, np.ndarray]:
+def _figures(poses: Sequence[Pose]) -> tuple[Array, Array]:
     """Surface numbers (poses, parts) and shapes (poses, parts, 8), padded to one length."""
     figures = [_shapes(body, 0.0) + _shapes(head, 1.0) for _, body, head, *_ in poses]
     parts, names = max(map(len, figures)), list(SURFACES)
@@ -288,7 +257,9 @@ def _figures(poses) -> tuple[np.ndarray, np.ndarray]:
 FIGURES = {kind: _figures(animal.poses) for kind, animal in ANIMALS.items()}
 
 
-def _paint(canvas, ends, colour, look, texture, light) -> None:
+def _paint(
+    canvas: Array, ends: Array, colour: Array, look: Array, texture: Array, light: Array
+) -> None:
     """Paint capsules, first to last, on `canvas` (CHUNK, 3, 64, 64).
 
     ends (CHUNK, parts, 6): x, y, radius of both ends; colour (CHUNK, parts, 3); look
@@ -326,8 +297,9 @@ def _paint(canvas, ends, colour, look, texture, light) -> None:
         area += tone
 
 
-def _background(dice: _Dice, odds, upright, level, blobs, fine) -> np.ndarray:
+def _background(dice: _Dice, odds: Sequence[float], *textures: Array) -> Array:
     """Far and near ground that meet at a horizon: (CHUNK, 3, 64, 64)."""
+    upright, level, blobs, fine = textures
     scene = dice.pick(odds)
     colours = np.array([row[:4] for row in BACKGROUNDS], np.float32)[scene]
     streaks = _plane(np.array([row[4:] for row in BACKGROUNDS], np.float32)[scene])
@@ -341,8 +313,11 @@ def _background(dice: _Dice, odds, upright, level, blobs, fine) -> np.ndarray:
     return canvas * (1 + grain)[:, None]
 
 
-def _objects(dice: _Dice, colours, count: int, odds: float, radius, reach: float, edge: float):
-    """Ends, colours and looks of `count` objects an image, each there with probability `odds`."""
+def _objects(
+    dice: _Dice, colours: Sequence[Colour], count: int, odds: float,
+    radius: tuple[float, float], reach: float, edge: float,
+) -> tuple[Array, Array, Array]:  # fmt: skip
+    """Ends, colours and looks of `count` objects per image, each there with probability `odds`."""
     centre, half = dice.uniform(-1.1, 1.1, count, 2), dice.uniform(-reach, reach, count, 2)
     half[..., 0] *= dice.uniform(0, 1, count)
     thick = dice.uniform(*radius, count, 1)
@@ -353,8 +328,8 @@ def _objects(dice: _Dice, colours, count: int, odds: float, radius, reach: float
     return ends, dice.colour([1.0] * len(colours), colours, count), look
 
 
-def _animal(dice: _Dice, kind: str):
-    """Ends, colours and looks of the parts of one animal an image, placed in the frame."""
+def _animal(dice: _Dice, kind: str) -> tuple[Array, Array, Array]:
+    """Ends, colours and looks of the parts of one animal per image, placed in the frame."""
     animal, (surfaces, shapes) = ANIMALS[kind], FIGURES[kind]
     pose = dice.pick([row[0] for row in animal.poses])
     heads = np.array([row[3:] for row in animal.poses], np.float32)
@@ -378,7 +353,7 @@ def _animal(dice: _Dice, kind: str):
     cos, sin = dice.rotation(animal.lean)
     shift_x, shift_y = dice.uniform(-0.3, 0.3, 1), dice.uniform(-0.25, 0.25, 1)
 
-    def place(x, y):
+    def place(x: Array, y: Array) -> tuple[Array, Array]:
         x_turned = x + turn
         x_on_body = head_x + size * (head_cos * x_turned - head_sin * y)
         y_on_body = head_y + size * (head_sin * x_turned + head_cos * y)
@@ -402,7 +377,7 @@ def _animal(dice: _Dice, kind: str):
     return ends, np.stack(palette, 1)[np.arange(CHUNK)[:, None], surface], look[surface]
 
 
-def _photograph(dice: _Dice, canvas: np.ndarray) -> np.ndarray:
+def _photograph(dice: _Dice, canvas: Array) -> Array:
     """Exposure, colour cast, contrast, blur and sensor noise; uint8 (CHUNK, 3, 64, 64)."""
     slope_x, slope_y = dice.uniform(-0.3, 0.3, 1, 1), dice.uniform(-0.3, 0.3, 1, 1)
     canvas *= _plane(dice.uniform(0.86, 1.12, 3) * dice.uniform(0.65, 1.2, 1))
@@ -424,7 +399,7 @@ def _photograph(dice: _Dice, canvas: np.ndarray) -> np.ndarray:
     return np.rint(np.clip(canvas * 255, 0, 255)).astype(np.uint8)
 
 
-def _chunk(kind: str, seed: int, number: int) -> np.ndarray:
+def _chunk(kind: str, seed: int, number: int) -> Array:
     dice = _Dice(seed, CLASSES.index(kind), number)
     textures = [dice.texture(*grid) for grid in ((8, 32), (32, 8), (6, 6), (32, 32))]
     upright, _, blobs, fine = textures
@@ -437,27 +412,21 @@ def _chunk(kind: str, seed: int, number: int) -> np.ndarray:
     return _photograph(dice, canvas)
 
 
-def draw_scenes(kind: str, count: int, seed: int) -> np.ndarray:
-    """Draw `count` pictures of a goldfish, dog or cat: the same bytes for a seed everywhere.
+def draw_scenes(kind: str, count: int, seed: int) -> Array:
+    """Draw pictures of one class: the same bytes for a seed everywhere.
 
     The pictures of a smaller count are the first ones of a larger count.
 
     Args:
-        kind: one of CLASSES; each class has its own random numbers.
-        count: how many pictures, 0 or more.
+        kind: One of CLASSES; each class has its own random numbers.
+        count: How many pictures, 0 or more.
         seed: 0 or more.
 
     Returns:
-        uint8 array (count, 3, 64, 64): RGB, 0..255.
-
-    Raises:
-        CourseError: if the kind is unknown, or count or seed is not such a whole number.
+        uint8 array (count, 3, 64, 64): RGB, 0–255.
     """
     choose("scene", kind, CLASSES)
     whole_number("count", count, at_least=0)
     whole_number("seed", seed, at_least=0)
-    chunks = -(-count // CHUNK)
-    scenes = np.empty((chunks * CHUNK, 3, SIZE, SIZE), np.uint8)
-    for number in range(chunks):
-        scenes[number * CHUNK : (number + 1) * CHUNK] = _chunk(kind, seed, number)
-    return scenes[:count]
+    chunks = [_chunk(kind, seed, number) for number in range(-(-count // CHUNK))]
+    return np.concatenate([np.empty((0, 3, SIZE, SIZE), np.uint8), *chunks])[:count]

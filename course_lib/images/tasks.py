@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from course_lib.images import Examples
+from course_lib.images import Examples, labelled
 from course_lib.images.mnist import load_zeros_and_eights
 from course_lib.images.own_pictures import class_folders, load_folder
 from course_lib.images.standin import draw_scenes
@@ -22,21 +22,24 @@ from course_lib.support.validation import CourseError, check_labels, choose, ten
 WNIDS = {"dogs": "n02099601", "cats": "n02123394", "goldfish": "n01443537"}
 SCENES = {"dogs": "dog", "cats": "cat", "goldfish": "goldfish"}
 TASKS = ("dogs-vs-goldfish", "dogs-vs-cats", "mnist-0-vs-8")
-FOLDER = "folder:"  # begins the name of a task of one's own, before the folder's path
+FOLDER = "folder:"  # begins the name of a task of your own, before its folder's path
 SOURCES = ("tiny-imagenet", "mnist", "stand-in", "folder")
-STAND_IN_COUNTS = (500, 50)  # scenes a class for training and validation, and held out: the paper's
+STAND_IN_COUNTS = (500, 50)  # scenes per class to train and validate on, and held out
 TRAINING_SHARE = 0.8  # "divided by a 80:20 split between training and validation" (§4)
 
 
 @dataclass(frozen=True)
 class Task:
-    """A two-class problem, ready to train on.
+    """A two-class problem, ready to train on; CourseError for a part of the wrong type or empty.
 
-    train, validation, test: uint8 images (N, C, H, W) with labels (N,). mean, std: (C,), in units
-    of the 0–255 range, of the training images alone. copies: the augmented images that an
-    offline arm adds to the training images, one each in the same order (they share its labels).
-
-    Raises CourseError for a part that is empty or of another type, and labels other than 0 and 1.
+    Attributes:
+        name: As `load_task` takes it, without the path of a folder.
+        source: One of SOURCES.
+        classes: The names of class 0 and class 1.
+        train, validation, test: uint8 images (N, C, H, W) with labels (N,).
+        mean, std: (C,), in units of the 0–255 range, of the training images alone.
+        copies: Augmented copies of the training images, if an arm made them: (N, C, H, W) in the
+            same order, so that they share the labels.
     """
 
     name: str
@@ -50,8 +53,7 @@ class Task:
     copies: Tensor | None = None
 
     def __post_init__(self) -> None:
-        for name in ("train", "validation", "test"):
-            images, labels = getattr(self, name)
+        for name, (images, labels) in zip(("train", "validation", "test"), self.parts, strict=True):
             tensor(f"{name} images", images, "N 1|3 S S", "uint8")
             check_labels(f"{name} labels", labels, str(len(images)))
             side = images.shape[2]
@@ -59,30 +61,31 @@ class Task:
                 raise CourseError(f"{name} images' side {side} must be a multiple of 4")
 
     def __str__(self) -> str:
-        sizes = ", ".join(
-            f"{len(part.labels)} {name}"
-            for name, part in (
-                ("training", self.train), ("validation", self.validation), ("test", self.test)
-            )
-        )  # fmt: skip
         kind = {
             "tiny-imagenet": "the paper's images (Tiny ImageNet)",
             "mnist": "real MNIST digits",
             "stand-in": "drawn stand-ins (the paper's images are not on this disk)",
             "folder": "pictures of your own",
         }[self.source]
-        return f"{self.name}: {sizes} images, {kind}"
+        train, validation, test = (len(part.labels) for part in self.parts)
+        sizes = f"{train} training, {validation} validation, {test} test images"
+        return f"{self.name}: {sizes}, {kind}"
 
     @property
     def title(self) -> str:
-        """Name and source, for figures and tables: a picture must say what fed it."""
+        """Name and source, for figures and tables, which must say where their images come from."""
         return f"{self.name} ({self.source})"
+
+    @property
+    def parts(self) -> tuple[Examples, Examples, Examples]:
+        """Training, validation and test images."""
+        return self.train, self.validation, self.test
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 of all images and labels: two runs with one digest saw the same data."""
+        """SHA-256 of all images and labels: runs with the same digest saw the same data."""
         state = hashlib.sha256()
-        for part in (self.train, self.validation, self.test):
+        for part in self.parts:
             state.update(part.images.numpy().tobytes() + part.labels.numpy().tobytes())
         return state.hexdigest()
 
@@ -107,20 +110,24 @@ class Task:
 def load_task(
     name: str, source: str = "auto", seed: int = 0, images_per_class: int | None = None
 ) -> Task:
-    """Load a task, split into training, validation and test images.
+    """Load a task, split into training, validation and test images (§4). Nothing is downloaded.
 
-    name: `dogs-vs-goldfish`, `dogs-vs-cats`, `mnist-0-vs-8`, any two Tiny ImageNet classes as
-    `n02099601-vs-n02123394`, or `folder:PATH` for pictures of your own (see `load_folder`): that
-    task is named after its two classes, without the path, as in `folder-cups-vs-mugs`.
-    source: "tiny-imagenet", "mnist", "stand-in" or "folder"; "auto" takes the paper's images if
-    they are on disk, else the stand-in. Nothing is downloaded.
-    seed: decides the split, which is 80:20 and stratified; all arms of one seed share it.
-    images_per_class: use so many images of each class instead of all (500; MNIST 1,000). The test
-    set is always whole, and apart: Tiny ImageNet's official validation images (50 a class), MNIST
-    digits outside the others, a fixed fifth of a folder's pictures.
+    The test set is always whole, and apart: Tiny ImageNet's official validation images (50 per
+    class), MNIST digits outside the others, a fixed fifth of a folder's pictures.
 
-    Raises CourseError for an unknown task or source, a source that is not on disk, a wnid
-    or folder without enough images, and an images_per_class that is below 5 or more than there are.
+    Args:
+        name: `dogs-vs-goldfish`, `dogs-vs-cats`, `mnist-0-vs-8`, any two Tiny ImageNet classes as
+            `n02099601-vs-n02123394`, or `folder:PATH` for pictures of your own (see
+            `own_pictures.load_folder`): a task then named after its two classes, without the path,
+            as in `folder-cups-vs-mugs`.
+        source: One of SOURCES; "auto" takes the paper's images if they are on disk, else the
+            stand-in.
+        seed: Decides the split, which is 80:20 and stratified; all arms of a seed share it.
+        images_per_class: How many images to use, 5 or more; None is all (500; MNIST 1,000).
+
+    Raises:
+        CourseError: For an unknown task or source, a source that is not on disk, and a class
+            without that many images.
     """
     if isinstance(name, str) and name.startswith(FOLDER):
         name, classes, pool, test, source = _own_pictures(name.removeprefix(FOLDER), source)
@@ -139,18 +146,10 @@ def load_task(
     cuts = [round(TRAINING_SHARE * len(indices)) for indices in kept]
     train = torch.cat([indices[:cut] for indices, cut in zip(kept, cuts, strict=True)])
     validation = torch.cat([indices[cut:] for indices, cut in zip(kept, cuts, strict=True)])
-    images = pool.images[train]
-    mean, std = _channel_statistics(images)
-    return Task(
-        name=name,
-        source=source,
-        classes=classes,
-        train=Examples(images, pool.labels[train]),
-        validation=Examples(pool.images[validation], pool.labels[validation]),
-        test=test,
-        mean=mean,
-        std=std,
-    )
+    training = Examples(pool.images[train], pool.labels[train])
+    validating = Examples(pool.images[validation], pool.labels[validation])
+    mean, std = _channel_statistics(training.images)
+    return Task(name, source, classes, training, validating, test, mean, std)
 
 
 def _classes(name: str) -> tuple[str, str]:
@@ -175,7 +174,7 @@ def _load_source(
     choose(f"source of {name}", source, allowed)
     root = find_tiny_imagenet()
     if source == "stand-in" or (source == "auto" and root is None and drawn):
-        return *_stand_in(tuple(SCENES[kind] for kind in classes)), "stand-in"
+        return *_stand_in((SCENES[classes[0]], SCENES[classes[1]])), "stand-in"
     if root is None:
         raise CourseError(
             "source 'tiny-imagenet' is not on disk: put tiny-imagenet-200.zip or its folder under "
@@ -200,11 +199,7 @@ def _stand_in(kinds: tuple[str, str]) -> tuple[Examples, Examples]:
     pool, held_out = STAND_IN_COUNTS
     scenes = [torch.from_numpy(draw_scenes(kind, pool + held_out, seed=0)) for kind in kinds]
 
-    def examples(parts: list[Tensor]) -> Examples:
-        labels = [torch.full((len(part),), label) for label, part in enumerate(parts)]
-        return Examples(torch.cat(parts), torch.cat(labels))
-
-    return examples([part[:pool] for part in scenes]), examples([part[pool:] for part in scenes])
+    return labelled([part[:pool] for part in scenes]), labelled([part[pool:] for part in scenes])
 
 
 def _shuffled(labels: Tensor, label: int, seed: int) -> Tensor:

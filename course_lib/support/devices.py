@@ -6,6 +6,7 @@ import ctypes
 import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 
 import torch
 
@@ -14,12 +15,13 @@ from course_lib.support.validation import CourseError, choose, whole_number
 DEVICES = ("auto", "cpu", "cuda", "mps")
 
 
+@cache
 def keep_freed_memory() -> None:
-    """Let glibc keep freed blocks instead of handing them back to the kernel each step.
+    """Let glibc keep freed memory instead of handing it back to the kernel after each step.
 
     Every training step, and every pass of a large generator, allocates and frees the same
-    activations; given back, their pages must be mapped and zeroed again.
-    `tests/benchmarks/training.py` measures what this is worth.
+    activations; given back, their pages must be mapped and zeroed again. The setting holds for
+    the whole process. `tests/benchmarks/training.py` measures what it is worth.
     """
     if platform.libc_ver()[0] == "glibc":
         libc = ctypes.CDLL(None)
@@ -53,7 +55,7 @@ def precision(device: str) -> torch.dtype:
 
 @contextmanager
 def thread_count(threads: int) -> Iterator[None]:
-    """While it lasts, torch uses so many threads on the CPU; CourseError for fewer than one."""
+    """Let torch use this many CPU threads inside the `with`; CourseError for fewer than one."""
     whole_number("threads", threads, at_least=1)
     before = torch.get_num_threads()
     torch.set_num_threads(threads)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import time
 from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
-from typing import TypeVar
+from typing import ParamSpec, TypeVar
 
 import requests
 from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
@@ -13,13 +15,11 @@ from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 from course_lib.support.progress import progress_bar
 from course_lib.support.validation import CourseError
 
-ATTEMPTS = 3
-PAUSE = 1.0  # seconds before the second attempt, twice as long before the third
+PAUSE = 1.0  # seconds before the second attempt, twice as long before the third and last
 TIMEOUT = (2.0, 30.0)  # seconds for a connection, and without a byte
 BLOCK = 2**16
-# Compressed on the way, a file's bytes would not be the range that was asked for.
-AS_IT_IS = {"Accept-Encoding": "identity"}
-Got = TypeVar("Got")
+SESSION = requests.Session()  # keeps its connection to a server: ranges are many and short
+Given, Got = ParamSpec("Given"), TypeVar("Got")
 
 
 class DownloadFailed(Exception):
@@ -33,45 +33,25 @@ class DownloadFailed(Exception):
 class NoRanges(DownloadFailed):
     """The server does not hand out parts of a file."""
 
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason, final=True)
 
+def _in_attempts(fetch: Callable[Given, Got]) -> Callable[Given, Got]:
+    """The function, called again while it fails for a reason that may pass."""
 
-def fetch_file(url: str, path: Path, size: int | None = None) -> None:
-    """Fetch a file to `path`, in a few attempts; each goes on where the last one broke off.
+    @wraps(fetch)
+    def attempts(*args: Given.args, **kwargs: Given.kwargs) -> Got:
+        pauses = [PAUSE, 2 * PAUSE]
+        while True:
+            try:
+                return fetch(*args, **kwargs)
+            except requests.RequestException as error:
+                failed = DownloadFailed(type(error).__name__, final=_no_server(error))
+            except DownloadFailed as error:
+                failed = error
+            if failed.final or not pauses:
+                raise failed
+            time.sleep(pauses.pop(0))
 
-    What `path` holds before is kept if the server can go on from there. size: in bytes, if it is
-    known. The content is the caller's to check.
-
-    Raises DownloadFailed with the last reason, `path` as it was left, and CourseError if `path`
-    cannot be written.
-    """
-    _attempts(lambda: _fetch_file(url, path, size))
-
-
-def fetch_range(
-    url: str, start: int, stop: int, size: int, on_bytes: Callable[[int], object]
-) -> bytes:
-    """Bytes start…stop−1 of a file of `size` bytes; `on_bytes` is told how many have come.
-
-    Raises NoRanges if the server sends anything but just these bytes of a file of that size, and
-    DownloadFailed if it cannot be reached or breaks off.
-    """
-    return _attempts(lambda: _fetch_range(url, start, stop, size, on_bytes))
-
-
-def _attempts(attempt: Callable[[], Got]) -> Got:
-    for number in range(1, ATTEMPTS + 1):
-        try:
-            return attempt()
-        except requests.RequestException as error:
-            failed = DownloadFailed(type(error).__name__, final=_no_server(error))
-        except DownloadFailed as error:
-            failed = error
-        if failed.final or number == ATTEMPTS:
-            raise failed
-        time.sleep(PAUSE * number)
-    raise AssertionError("the loop returns or raises")
+    return attempts
 
 
 def _no_server(error: requests.RequestException) -> bool:
@@ -80,67 +60,79 @@ def _no_server(error: requests.RequestException) -> bool:
     return isinstance(reason, (NewConnectionError, ConnectTimeoutError))
 
 
-def _fetch_file(url: str, path: Path, size: int | None) -> None:
+@_in_attempts
+def fetch_file(url: str, path: Path, size: int | None = None) -> None:
+    """Fetch a file to `path`; what that holds already is kept if the server can resume from it.
+
+    `size` is in bytes, if it is known; the content is the caller's to check. Raises DownloadFailed
+    with the last attempt's reason, `path` left to be resumed, and CourseError if it cannot be
+    written.
+    """
     have = path.stat().st_size if path.exists() else 0
-    if size is not None and have >= size:
-        if have == size:
-            return
-        path.unlink()
+    if have and have == size:
+        return
+    if size is not None and have > size:
         have = 0
-    headers = AS_IT_IS | ({"Range": f"bytes={have}-"} if have else {})
-    with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT) as answer:
-        resumed = answer.status_code == 206
-        if resumed and not answer.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
-            path.unlink()  # the next attempt begins anew, without a range
-            raise DownloadFailed("the server sends other bytes than were asked for")
-        if not resumed:
+    with _get(url, f"{have}-" if have else "") as answer:
+        if answer.status_code != 206:
             _expect(answer, 200)
             have = 0
+        elif not answer.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
+            path.unlink(missing_ok=True)  # the next attempt begins anew, without a range
+            raise DownloadFailed("the server sends other bytes than were asked for")
         announced = int(answer.headers.get("Content-Length", 0))
         total = have + announced if announced else size
         if size is not None and total != size:
             reason = f"the server's file has {total:,} bytes instead of {size:,}"
             raise DownloadFailed(reason, final=True)
         try:
-            with (
-                path.open("ab" if resumed else "wb") as file,
-                progress_bar(total or 1, url.rpartition("/")[2], in_bytes=True) as bar,
-            ):
-                bar.update(have)
-                for block in answer.iter_content(BLOCK):
-                    have += len(block)
-                    if total and have > total:
-                        raise DownloadFailed("more bytes came than were announced", final=True)
-                    file.write(block)
-                    bar.update(len(block))
-        except requests.RequestException:
+            with path.open("ab" if have else "wb") as file:
+                _receive(answer, file.write, have, total)
+        except requests.RequestException:  # an OSError, too
             raise
         except OSError as error:
             path.unlink(missing_ok=True)
             raise CourseError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+@_in_attempts
+def fetch_range(url: str, start: int, stop: int, size: int) -> bytes:
+    """Bytes start…stop−1 of a file of `size` bytes.
+
+    Raises NoRanges if the server does not send just these, and DownloadFailed as `fetch_file`.
+    """
+    with _get(url, f"{start}-{stop - 1}") as answer:
+        if answer.status_code in (200, 416):
+            raise NoRanges(f"the server answers {answer.status_code} to a range", final=True)
+        _expect(answer, 206)
+        place = answer.headers.get("Content-Range")
+        if place != f"bytes {start}-{stop - 1}/{size}":
+            raise NoRanges(f"the server sends {place} for a range", final=True)
+        data = io.BytesIO()
+        _receive(answer, data.write, 0, stop - start)
+        return data.getvalue()
+
+
+def _get(url: str, span: str) -> requests.Response:
+    # Compressed on the way, a file's bytes would not be the range that was asked for.
+    headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={span}"} if span else {})
+    return SESSION.get(url, headers=headers, stream=True, timeout=TIMEOUT)
+
+
+def _receive(
+    answer: requests.Response, write: Callable[[bytes], object], have: int, total: int | None
+) -> None:
+    """Write what comes, of a `total` of which we have some; DownloadFailed if it is not all."""
+    with progress_bar(total or 1, answer.url.rpartition("/")[2], in_bytes=True) as bar:
+        bar.update(have)
+        for block in answer.iter_content(BLOCK):
+            have += len(block)
+            if total and have > total:
+                raise DownloadFailed("more bytes came than were announced", final=True)
+            write(block)
+            bar.update(len(block))
     if not have or (total and have != total):
         raise DownloadFailed(f"{have:,} bytes came, {total or 1:,} were announced")
-
-
-def _fetch_range(
-    url: str, start: int, stop: int, size: int, on_bytes: Callable[[int], object]
-) -> bytes:
-    headers = AS_IT_IS | {"Range": f"bytes={start}-{stop - 1}"}
-    with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT) as answer:
-        if answer.status_code == 200 or answer.status_code == 416:
-            raise NoRanges(f"the server answers {answer.status_code} to a range")
-        _expect(answer, 206)
-        if answer.headers.get("Content-Range") != f"bytes {start}-{stop - 1}/{size}":
-            raise NoRanges(f"the server sends {answer.headers.get('Content-Range')} for a range")
-        data = bytearray()
-        for block in answer.iter_content(BLOCK):
-            data += block
-            on_bytes(len(block))
-            if len(data) > stop - start:
-                raise NoRanges("the server sends more than the range")
-    if len(data) < stop - start:
-        raise DownloadFailed(f"{len(data):,} bytes of a range of {stop - start:,} came")
-    return bytes(data)
 
 
 def _expect(answer: requests.Response, status: int) -> None:

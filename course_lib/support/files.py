@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -65,3 +65,22 @@ def read_arrays(path: Path) -> dict[str, np.ndarray] | None:
             return {name: arrays[name] for name in arrays.files}
     except Exception:  # bytes that are no such file can raise nearly anything
         return None
+
+
+def cached_arrays(
+    name: str,
+    make: Callable[[], dict[str, np.ndarray]],
+    shapes: Mapping[str, tuple[int, ...]] | None = None,
+) -> dict[str, np.ndarray]:
+    """The arrays kept as `runs/cache/NAME.npz`, or else made now and kept there.
+
+    A digest of all that the arrays depend on belongs in the name. With the shapes that the uint8
+    arrays must have, a file that holds others is made again.
+    """
+    path = runs_folder() / "cache" / f"{name}.npz"
+    arrays = read_arrays(path) or {}
+    found = {key: array.shape for key, array in arrays.items() if array.dtype == np.uint8}
+    if not arrays or shapes not in (None, found):
+        arrays = make()
+        write_whole(path, lambda temporary: np.savez(temporary, **arrays))
+    return arrays

@@ -14,26 +14,19 @@ from tqdm import tqdm
 @contextmanager
 def progress_bar(total: float, label: str, in_bytes: bool = False) -> Iterator[tqdm]:
     """A tqdm bar up to `total`, with the time that is left; advance it with `.update(amount)`.
-    in_bytes: amounts are bytes, and shown.
 
     In a notebook it is one display that updates in place, since tqdm's own lines would pile up
     in the saved page; the cell's output is cleared at the end, so print afterwards. Silent in a
-    worker process, which would write across the bar of the process that started it.
+    worker process, which would write across the bar of the process that started it. With
+    `in_bytes`, amounts are bytes, and shown.
     """
     shown = _Display() if hasattr(get_ipython(), "kernel") else None
     amount = "{n_fmt}B of {total_fmt}B, " if in_bytes else ""
-    share = "{desc}: {percentage:3.0f}% |{bar:24}| "
-    layout = share + amount + "{elapsed} gone, {remaining} left{postfix}"
+    layout = "{desc}: {percentage:3.0f}% |{bar:24}| " + amount
+    layout += "{elapsed} gone, {remaining} left{postfix}"
     worker = multiprocessing.current_process().name != "MainProcess"
-    with tqdm(
-        total=total,
-        desc=label,
-        bar_format=layout,
-        unit_scale=True,
-        leave=False,
-        file=shown,
-        disable=worker,
-    ) as bar:
+    with tqdm(total=total, desc=label, bar_format=layout, unit_scale=True, leave=False,
+              file=shown, disable=worker) as bar:  # fmt: skip
         yield bar
     if shown is not None:
         clear_output()

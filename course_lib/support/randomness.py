@@ -12,8 +12,8 @@ from course_lib.support.validation import CourseError
 def stream_seed(seed: int, use: str) -> int:
     """Seed of the stream that serves one `use` ("split", "initial weights", …) of a run.
 
-    Streams are separate, so that an arm that draws more numbers for one use leaves the others as
-    they were: all arms of one seed share split, initial weights and batch order.
+    Streams are separate: an arm that draws more numbers for one use leaves the others as they
+    were, so that all arms of one seed share split, initial weights and batch order.
     """
     if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**63:
         raise CourseError(f"seed {seed!r} must be a whole number of 0 or more")
@@ -21,5 +21,5 @@ def stream_seed(seed: int, use: str) -> int:
 
 
 def stream(seed: int, use: str) -> torch.Generator:
-    """A CPU generator for one `use` of a run: the numbers do not depend on the device."""
+    """A CPU generator for one `use` of a run: its numbers do not depend on the device."""
     return torch.Generator().manual_seed(stream_seed(seed, use))

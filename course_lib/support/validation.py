@@ -8,9 +8,10 @@ import math
 from collections.abc import Callable, Iterable
 from difflib import get_close_matches
 from numbers import Real
-from typing import ParamSpec, TypeVar
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
-from torch import Tensor
+if TYPE_CHECKING:  # the command must not wait for torch before it can refuse a value
+    from torch import Tensor
 
 P, R = ParamSpec("P"), TypeVar("R")
 
@@ -18,8 +19,8 @@ P, R = ParamSpec("P"), TypeVar("R")
 class CourseError(ValueError):
     """Bad input from a reader: one line that names the value and what is allowed.
 
-    The command line prints it without a traceback and ends with exit code 2. advice: further lines
-    for it to print, where there is something to do that does not fit in one.
+    The command prints it without a traceback and ends with exit code 2. `advice` is further lines
+    for it to print: what the reader can do, where that does not fit in one.
     """
 
     def __init__(self, message: str, advice: Iterable[str] = ()) -> None:
@@ -57,8 +58,8 @@ def number(name: str, value: object, low: float = -math.inf, high: float = math.
 def tensor(name: str, value: object, form: str, kind: str) -> None:
     """Raise a CourseError unless `value` is a tensor of this form and kind with something in it.
 
-    form: its sides, as in "N 3 H W": a number is that size, "1|3" is either, and a letter is any
-    size, the same wherever it stands. kind: how its dtype begins, as in "uint8" or "float".
+    The form is its sides, as in "N 3 H W": a number is that size, "1|3" is either, and a letter is
+    any size, the same wherever it stands. The kind is how its dtype begins: "uint8" or "float".
     """
     sides, shape = form.split(), tuple(getattr(value, "shape", ()))
     sizes: dict[str, int] = {}
@@ -68,9 +69,10 @@ def tensor(name: str, value: object, form: str, kind: str) -> None:
             return size > 0 and sizes.setdefault(side, size) == size
         return str(size) in side.split("|")
 
-    right_kind = str(getattr(value, "dtype", "")).startswith(f"torch.{kind}")
+    dtype = getattr(value, "dtype", None)
+    right_kind = str(dtype).startswith(f"torch.{kind}")
     if not (right_kind and len(shape) == len(sides) and all(map(fits, sides, shape))):
-        found = f"{shape} {value.dtype}" if hasattr(value, "dtype") else type(value).__name__
+        found = type(value).__name__ if dtype is None else f"{shape} {dtype}"
         wanted = ", ".join(sides) + "," * (len(sides) == 1)
         raise CourseError(f"{name} {found} must be a tensor ({wanted}) of {kind}, not empty")
 

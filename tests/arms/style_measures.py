@@ -91,9 +91,11 @@ def _small(path) -> Tensor:
     buffer = io.BytesIO()
     picture.save(buffer, "JPEG", quality=75)
     with Image.open(buffer) as file:
-        return torch.frombuffer(bytearray(file.convert("RGB").tobytes()), dtype=torch.uint8).view(
-            64, 64, 3
-        ).permute(2, 0, 1)
+        return (
+            torch.frombuffer(bytearray(file.convert("RGB").tobytes()), dtype=torch.uint8)
+            .view(64, 64, 3)
+            .permute(2, 0, 1)
+        )
 
 
 class Judge(nn.Sequential):

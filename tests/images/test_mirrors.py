@@ -15,8 +15,8 @@ import pytest
 from conftest import WNIDS, official_files, write_official
 
 from course_lib.__main__ import main
-from course_lib.images import mirrors as fetch
-from course_lib.images.mirrors import Official, fetch_tiny_imagenet, wrong_images
+from course_lib.images import mirrors
+from course_lib.images.mirrors import fetch_tiny_imagenet, wrong_images
 from course_lib.images.tasks import WNIDS as CLASSES
 from course_lib.images.tiny_imagenet import load_tiny_imagenet
 from course_lib.support import download
@@ -41,11 +41,12 @@ def zipped(files, padding=PADDING):
 WHOLE = zipped(FILES)
 
 
-def known_by(whole):
-    return Official(len(whole), hashlib.md5(whole).hexdigest(), training=12, validation=3)
-
-
-OFFICIAL = known_by(WHOLE)
+@pytest.fixture(autouse=True)
+def small_official(monkeypatch):
+    """Classes of twelve and three images."""
+    monkeypatch.setattr(mirrors, "COUNTS", (12, 3))
+    monkeypatch.setattr(mirrors, "SIZE", len(WHOLE))
+    monkeypatch.setattr(mirrors, "MD5", hashlib.md5(WHOLE).hexdigest())
 
 
 class Server(ThreadingHTTPServer):
@@ -110,8 +111,8 @@ def server(monkeypatch):
         thread.join()
 
 
-def fetched(server, wnids=WNIDS, official=OFFICIAL):
-    return fetch_tiny_imagenet(wnids, mirrors=[server.url], official=official)
+def fetched(server, wnids=WNIDS):
+    return fetch_tiny_imagenet(wnids, mirrors=[server.url])
 
 
 def left():
@@ -135,7 +136,7 @@ def test_only_the_classes_bytes_are_asked_for(server):
     holds_the_images(place)
     assert left() == ["tiny-imagenet-200.zip"]
     assert all(server.asked), "a range, each time"
-    assert server.sent < len(WHOLE) - len(PADDING) + 2 * fetch.NEAR
+    assert server.sent < len(WHOLE) - len(PADDING) + 2 * mirrors.NEAR
     bytes_before = place.read_bytes()
     asked = len(server.asked)
     assert fetched(server) == place and len(server.asked) == asked, "what is there is not fetched"
@@ -242,7 +243,7 @@ def test_the_next_mirror_is_asked(server):
     with Server() as broken:
         broken.answer = lambda handler, span: handler.send(b"", 404)
         threading.Thread(target=broken.serve_forever, daemon=True).start()
-        place = fetch_tiny_imagenet(WNIDS, mirrors=[broken.url, server.url], official=OFFICIAL)
+        place = fetch_tiny_imagenet(WNIDS, mirrors=[broken.url, server.url])
         broken.shutdown()
     holds_the_images(place)
 
@@ -281,29 +282,28 @@ def escaping(name):
 
 
 BAD_BODIES = {
-    "wrong size": (WHOLE + b"x", None, "instead of"),
-    "flipped in a member": (flipped(WHOLE, IN_MEMBER), OFFICIAL, "n00000002_3.JPEG damaged"),
-    "flipped in a name": (flipped(WHOLE, IN_NAME), OFFICIAL, "n00000002"),
-    "flipped in a sum": (flipped(WHOLE, IN_SUM), OFFICIAL, "n00000002_3.JPEG damaged"),
-    "flipped at the end": (flipped(WHOLE, len(WHOLE) - 20), OFFICIAL, "no complete zip"),
-    "bomb": (bomb(), known_by(bomb()), "unpacks to 30,000,000 bytes"),
-    "lying bomb": (lying_bomb(), known_by(lying_bomb()), "n00000002_3.JPEG damaged"),
-    "climbing name": (
-        whole := escaping("train/n00000002/images/../../../../evil.JPEG"), known_by(whole), "evil.JPEG",
-    ),
+    "wrong size": (WHOLE + b"x", "instead of"),
+    "flipped in a member": (flipped(WHOLE, IN_MEMBER), "n00000002_3.JPEG damaged"),
+    "flipped in a name": (flipped(WHOLE, IN_NAME), "n00000002"),
+    "flipped in a sum": (flipped(WHOLE, IN_SUM), "n00000002_3.JPEG damaged"),
+    "flipped at the end": (flipped(WHOLE, len(WHOLE) - 20), "no complete zip"),
+    "bomb": (bomb(), "unpacks to 30,000,000 bytes"),
+    "lying bomb": (lying_bomb(), "n00000002_3.JPEG damaged"),
+    "climbing name": (escaping("train/n00000002/images/../../../../evil.JPEG"), "evil.JPEG"),
     "one image too many": (
-        whole := escaping("train/n00000002/images/n00000002_99.JPEG"), known_by(whole), "13 training",
+        escaping("train/n00000002/images/n00000002_99.JPEG"), "13 training",
     ),
-    "no zip": (b"no zip" * 20_000, known_by(b"no zip" * 20_000), "no complete zip"),
+    "no zip": (b"no zip" * 20_000, "no complete zip"),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("case", BAD_BODIES)
-def test_bad_bytes_are_refused_and_nothing_is_left(server, case):
-    body, official, message = BAD_BODIES[case]
-    server.body = body
+def test_bad_bytes_are_refused_and_nothing_is_left(server, case, monkeypatch):
+    server.body, message = BAD_BODIES[case]
+    if case != "wrong size":
+        monkeypatch.setattr(mirrors, "SIZE", len(server.body))
     with pytest.raises(CourseError, match=message) as caught:
-        fetched(server, official=official or OFFICIAL)
+        fetched(server)
     assert "\n" not in str(caught.value)
     assert len(caught.value.advice) == 2 and "by hand: get http" in caught.value.advice[0]
     assert left() == []
@@ -318,9 +318,10 @@ def test_a_whole_file_with_another_md5_is_refused(server, body):
 
 
 @pytest.mark.parametrize("name", ["../evil.JPEG", "/etc/evil.JPEG", "../../val/images/val_00.JPEG"])
-def test_names_that_climb_are_left_out(server, name, tmp_path):
+def test_names_that_climb_are_left_out(server, name, tmp_path, monkeypatch):
     server.body = escaping(name)
-    place = fetched(server, official=known_by(server.body))
+    monkeypatch.setattr(mirrors, "SIZE", len(server.body))
+    place = fetched(server)
     holds_the_images(place)
     with zipfile.ZipFile(place) as archive:
         assert not [member for member in archive.namelist() if "evil" in member or ".." in member]
@@ -351,8 +352,8 @@ def test_no_server_is_told_within_ten_seconds():
     """Refused by this machine, and unknown: no name under .invalid exists."""
     start = time.monotonic()
     with pytest.raises(CourseError, match="127.0.0.1:9: ConnectionError; nowhere.invalid: Conn"):
-        mirrors = ["http://127.0.0.1:9/x.zip", "http://nowhere.invalid/x.zip"]
-        fetch_tiny_imagenet(WNIDS, mirrors=mirrors)
+        nowhere = ["http://127.0.0.1:9/x.zip", "http://nowhere.invalid/x.zip"]
+        fetch_tiny_imagenet(WNIDS, mirrors=nowhere)
     assert time.monotonic() - start < 10 and left() == []
 
 
@@ -393,14 +394,14 @@ def test_a_given_file_wins(tmp_path, server):
     folder = write_official(tmp_path / "given", FILES, as_zip=False)
     archive = write_official(tmp_path / "given", FILES, as_zip=True)
     for given in (folder, archive):
-        place = fetch_tiny_imagenet(WNIDS, given, [server.url], OFFICIAL)
+        place = fetch_tiny_imagenet(WNIDS, given, [server.url])
         holds_the_images(place)
         place.unlink()
     assert not server.asked
     (folder / ONE).write_bytes(b"short")
     (folder / "val/images/val_00.JPEG").unlink()
     with pytest.raises(CourseError, match="lacks val/images/val_00.JPEG"):
-        fetch_tiny_imagenet(WNIDS, folder, [server.url], OFFICIAL)
+        fetch_tiny_imagenet(WNIDS, folder, [server.url])
     assert left() == []
 
 
@@ -416,21 +417,22 @@ def test_a_folder_in_the_data_folder_is_never_changed(server):
 def test_known_digests(server, tmp_path, monkeypatch):
     lines = [f"{hashlib.sha256(data).hexdigest()}  {name}\n" for name, data in FILES.items()]
     (tmp_path / "known").write_text("".join(line for line in lines if ".JPEG" in line))
-    monkeypatch.setattr(fetch, "DIGESTS", tmp_path / "known")
+    monkeypatch.setattr(mirrors, "DIGESTS", tmp_path / "known")
     place = fetched(server)
     assert wrong_images(place, WNIDS) == []
     place.unlink()
     changed = {**FILES, ONE: FILES["train/n00000002/images/n00000002_4.JPEG"]}
     server.body = zipped(changed)
+    monkeypatch.setattr(mirrors, "SIZE", len(server.body))
     with pytest.raises(CourseError, match=f"other bytes for {ONE}"):
-        fetched(server, official=known_by(server.body))
+        fetched(server)
     assert left() == []
     assert wrong_images(write_official(tmp_path, changed, as_zip=True), WNIDS) == [ONE]
 
 
 def test_the_papers_images_are_these_bytes(real_images):
     assert wrong_images(real_images, CLASSES.values()) == []
-    known = fetch.DIGESTS.read_text().splitlines()
+    known = mirrors.DIGESTS.read_text().splitlines()
     assert len(known) == 3 * (500 + 50)
 
 
@@ -440,7 +442,7 @@ def test_the_papers_images_are_these_bytes(real_images):
         (["--classes", "dogs"], ["'dogs'", "n02099601"]),
         (["--classes", ""], ["''"]),
         (["--from", "nowhere.zip"], ["nowhere.zip", "is not there"]),
-        (["--from", __file__], ["test_fetch.py", "no complete zip"]),
+        (["--from", __file__], ["test_mirrors.py", "no complete zip"]),
     ],
 )
 def test_refused(arguments, words, capsys):
