@@ -183,7 +183,7 @@ def _collect(files: Files, wnids: Sequence[str], check: bool = False) -> Classes
 
 
 def _wrong(classes: Classes) -> list[str]:
-    """Names of images whose SHA-256 is known, and another."""
+    """Names of images whose SHA-256 differs from the known one."""
     lines = DIGESTS.read_text(encoding="ascii").splitlines()
     known = {name: digest for digest, name in (line.split("  ") for line in lines)}
     return [

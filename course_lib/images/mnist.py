@@ -23,7 +23,7 @@ def load_zeros_and_eights() -> tuple[Examples, Examples]:
     zeros as there are eights are used (844 each).
 
     Returns:
-        Images for training and validation, and held-out test images; (N, 1, 28, 28) each.
+        Images for training and validation, then held-out test images; (N, 1, 28, 28) each.
     """
     if (data_folder() / "MNIST" / "raw").is_dir():
         pool = [digits[:PAPER_COUNT] for digits in _torchvision_digits(train=True)]

@@ -21,7 +21,7 @@ TEST_SHARE = 0.2
 
 
 def class_folders(root: Path) -> list[Path]:
-    """The folders of the two classes, by name, hidden ones apart; CourseError if not just two."""
+    """The folders of the two classes, by name; hidden ones are left out. CourseError if not two."""
     try:
         folders = sorted(path for path in _visible(root) if path.is_dir())
     except OSError as error:
@@ -45,11 +45,11 @@ def load_folder(root: Path) -> tuple[Examples, Examples]:
     are. Files whose names begin with a dot are left out.
 
     Returns:
-        Images for training and validation, and held-out test images; (N, 3, 64, 64) each.
+        Images for training and validation, then held-out test images; (N, 3, 64, 64) each.
 
     Raises:
-        CourseError: Names a folder without just two sub-folders, a class with fewer than 10
-            pictures, or a file that is no still picture with 8 bits per channel, or a huge one.
+        CourseError: Names a folder that lacks exactly two sub-folders, a class with fewer than
+            10 pictures, or a file that is no still picture of 8 bits per channel, or is huge.
     """
     classes = []
     for folder in class_folders(root):
@@ -71,7 +71,7 @@ def _visible(folder: Path) -> list[Path]:
     return [path for path in folder.iterdir() if not path.name.startswith(".")]
 
 
-@lru_cache(maxsize=2)  # every seed asks again; the stamps tell when a file has changed
+@lru_cache(maxsize=2)  # each seed asks again; the stamps change with the files
 def _read(files: tuple[Path, ...], stamps: tuple[tuple[int, int], ...]) -> Tensor:
     """All pictures of one class in the order of their digests: (N, 3, 64, 64) uint8."""
     named = {str(path): path for path in files}
@@ -81,7 +81,7 @@ def _read(files: tuple[Path, ...], stamps: tuple[tuple[int, int], ...]) -> Tenso
 
 
 def _square(image: Image.Image) -> Image.Image:
-    # A telephone's MPO is a still picture with a preview behind it.
+    # A phone's MPO is a still picture followed by a preview.
     if getattr(image, "is_animated", False) and image.format != "MPO":
         raise Unfit("is an animation or has pages: take one picture of it")
     if image.mode[0] in "IF":  # Pillow would cut these off at 255

@@ -112,14 +112,14 @@ def load_task(
 ) -> Task:
     """Load a task, split into training, validation and test images (§4). Nothing is downloaded.
 
-    The test set is always whole, and apart: Tiny ImageNet's official validation images (50 per
-    class), MNIST digits outside the others, a fixed fifth of a folder's pictures.
+    The test set is always whole, and separate: Tiny ImageNet's official validation images (50 per
+    class), MNIST digits that are not trained on, or a fixed fifth of a folder's pictures.
 
     Args:
         name: `dogs-vs-goldfish`, `dogs-vs-cats`, `mnist-0-vs-8`, any two Tiny ImageNet classes as
             `n02099601-vs-n02123394`, or `folder:PATH` for pictures of your own (see
-            `own_pictures.load_folder`): a task then named after its two classes, without the path,
-            as in `folder-cups-vs-mugs`.
+            `own_pictures.load_folder`). That task is named after its two classes, without the path:
+            `folder-cups-vs-mugs`.
         source: One of SOURCES; "auto" takes the paper's images if they are on disk, else the
             stand-in.
         seed: Decides the split, which is 80:20 and stratified; all arms of a seed share it.
@@ -214,5 +214,5 @@ def _channel_statistics(images: Tensor) -> tuple[Tensor, Tensor]:
     count = pixels.numel() / pixels.shape[1]
     mean = pixels.sum(dim=(0, 2, 3)).double() / count
     variance = pixels.square().sum(dim=(0, 2, 3)).double() / count - mean.square()
-    # A channel without any spread would divide by zero.
+    # Dividing by the spread of a constant channel would be dividing by zero.
     return mean.float(), variance.sqrt().clamp(min=1.0).float()

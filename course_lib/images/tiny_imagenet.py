@@ -24,7 +24,7 @@ NAME = "tiny-imagenet-200"
 ANNOTATIONS = "val/val_annotations.txt"
 SIDE = 64
 LARGEST = 2**21  # bytes of a file, unpacked: many times what the official ones have
-# What damaged bytes make zipfile raise; a `file` may raise errors of its own, which pass.
+# What zipfile raises for damaged bytes; the errors of a file on a server are not among them.
 UNZIPPABLE = (
     zipfile.BadZipFile, OSError, EOFError, ValueError, LookupError, ArithmeticError, RuntimeError,
     struct.error, zlib.error,
@@ -39,7 +39,7 @@ def find_tiny_imagenet() -> Path | None:
 
 
 def load_tiny_imagenet(root: Path, wnids: Sequence[str]) -> tuple[Examples, Examples]:
-    """Read some classes' images; the paper has no test set, ours is the validation part.
+    """Read the images of some classes; Tiny ImageNet's validation images are our test set.
 
     Decoded images are kept in one file under `runs/cache/`, named after a digest of the names,
     sizes and stamps (zip: checksums; folder: times of change) of all files they were made from.
@@ -75,7 +75,7 @@ def class_members(files: Files, wnids: Sequence[str]) -> dict[str, list[str]]:
 
     Raises CourseError if an image that the annotations name is absent.
     """
-    # Lines: file name, wnid and four numbers of a bounding box, parted by tabs.
+    # Lines: file name, wnid and four numbers of a bounding box, separated by tabs.
     text = files.read(ANNOTATIONS).decode("ascii", "replace")
     lines = [[*line.split("\t"), ""] for line in text.splitlines()]
     wnid_of = {f"val/images/{name}": wnid for name, wnid, *_ in lines if wnid in wnids}
