@@ -28,7 +28,7 @@ from course_lib.arms import ARMS
 from course_lib.arms.cyclegan import CycleGANRecipe
 from course_lib.arms.domains import read_pictures, train_style
 from course_lib.arms.gan import in_style, stylise
-from course_lib.arms.generators import read_generator
+from course_lib.arms.generators import KINDS, read_generator
 from course_lib.arms.pairs import Augmenter, SameClassSampler, mean
 from course_lib.arms.traditional import PICTURES, Transforms, traditional
 from course_lib.images import mnist
@@ -301,7 +301,7 @@ def weights_file(content):
     path = runs_folder() / "style.safetensors"
     path.parent.mkdir(parents=True)
     path.write_bytes(content)
-    read_generator(path, 16, 3)
+    read_generator(path, KINDS["bundled"])
 
 
 def reference_file(change):

@@ -90,7 +90,7 @@ def test_a_cluster_that_loses_a_worker_gives_every_result_once(cluster):
 
 
 def test_no_scheduler(monkeypatch):
-    monkeypatch.setattr("course_lib.study.CONNECT_SECONDS", 1)
+    monkeypatch.setattr("course_lib.support.processes.CONNECT_SECONDS", 1)
     for address in ("tcp://127.0.0.1:9", "nowhere"):
         with pytest.raises(CourseError, match=f"scheduler '{address}' does not answer"):
             study(["dogs-vs-cats"], ["none"], scheduler=address, epochs=1, **SMALL)
