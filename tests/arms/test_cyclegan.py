@@ -378,7 +378,7 @@ def test_resizing_leaves_no_grid_where_transposed_convolution_does():
         with torch.no_grad():
             made = generator(torch.full((1, 3, 64, 64), 0.5))[..., 16:48, 16:48]
         grids[upsampling] = (made - made.mean((2, 3), keepdim=True)).abs().max().item()
-    assert 100 * grids["resize"] < grids["transposed"], grids
+    assert 20 * grids["resize"] < grids["transposed"], grids
 
 
 def test_critics_learn_alone_at_first():
