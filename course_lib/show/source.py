@@ -1,0 +1,33 @@
+"""The course's own source in a notebook, with its address."""
+
+import inspect
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+
+from IPython.display import Markdown
+
+from course_lib.support.files import COURSE
+from course_lib.support.validation import CourseError
+
+
+def show_source(*things: Callable[..., object]) -> Markdown:
+    """Show classes, functions or methods of the course, each below a link to its file.
+
+    The links are relative to a notebook in `notebooks/` or in a folder beside it, such as `work/`.
+
+    Raises:
+        CourseError: one of `things` has no source in the course.
+    """
+    return Markdown("\n\n".join(map(_with_address, things)))
+
+
+def _with_address(thing: Callable[..., object]) -> str:
+    try:
+        function = inspect.unwrap(thing)  # what is decorated, not the decorator's wrapper
+        file = Path(inspect.getfile(function)).resolve().relative_to(COURSE / "course_lib")
+        code = textwrap.dedent(inspect.getsource(function))
+    except (TypeError, ValueError, OSError) as error:
+        raise CourseError(f"{thing!r} must be a class, function or method of the course") from error
+    address = f"course_lib/{file.as_posix()}"
+    return f"[`{address} · {function.__qualname__}`](../{address})\n\n```python\n{code}```"
