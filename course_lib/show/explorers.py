@@ -1,67 +1,47 @@
-"""Explorers: ipywidgets that redraw one picture when a control moves.
-
-Each draws into an image widget, not into an output area: it works the same in JupyterLab and under
-papermill, and it leaves nothing behind but its controls.
-"""
-
-from __future__ import annotations
+"""Pictures that change: explorers, redrawn when a control moves, and trainings to watch."""
 
 import base64
-import io
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 
-import ipywidgets
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
-from IPython.display import DisplayHandle, Image, display
+from IPython import display
+from ipywidgets import HTML, Dropdown, FloatSlider, Image, IntSlider, SelectionSlider, VBox, Widget
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator
-from matplotlib.transforms import Bbox
 from scipy.stats import binom
 from torch import Tensor
 
-from course_lib.analysis.statistics import images_needed, mcnemar, mcnemar_power, wilson_interval
-from course_lib.arms.cyclegan import CycleGAN
+from course_lib.analysis.statistics import images_needed, mcnemar_power, wilson_interval
 from course_lib.arms.gan import apply_style
 from course_lib.arms.generators import KINDS, STYLES, choose_kind, load_generator
 from course_lib.arms.traditional import BOUNDS, Transforms, traditional, transforms_for
 from course_lib.images.tasks import Task
-from course_lib.show.figures import (
-    BLUE,
-    GREY,
-    RED,
-    class_sheets,
-    cyclegan_curves,
-    image_grid,
-    labelled_rows,
-    learned_curves,
-    pair_rows,
-    stretched,
-    there_and_back,
-)
+from course_lib.models import CycleGAN
+from course_lib.show import BLUE, GREY, RED, curves, pictures
 from course_lib.training import History
 
 IMAGE_COUNTS = (50, 100, 200, 500, 1000, 2000, 5000, 10_000)
 
 
-class Explorer(ipywidgets.VBox):
-    """Controls above a picture that `draw(**values of the controls)` makes anew on each change.
+class Explorer(VBox):
+    """Controls above a picture, which `draw` makes anew whenever a control moves.
 
-    Where widgets cannot be shown, the first picture stands for it.
+    The picture is an image widget, not an output area: it works the same in JupyterLab and under
+    papermill. Where widgets cannot be shown, the first picture stands for the explorer.
+
+    Args:
+        question: what to find out; stands above the controls.
+        draw: makes the figure from the controls' values, passed by name.
+        controls: widgets by name, which is also the label of those that bring none.
     """
 
-    def __init__(
-        self, draw: Callable[..., Figure], description: str, **controls: ipywidgets.Widget
-    ) -> None:
-        picture = ipywidgets.Image(
-            format="png", layout={"max_width": "100%", "align_self": "flex-start"}
-        )
-        places: list[Bbox] = []
+    def __init__(self, question: str, draw: Callable[..., Figure], /, **controls: Widget) -> None:
+        picture = Image(format="png", layout={"max_width": "100%", "align_self": "flex-start"})
+        places: list = []
 
         def redraw(_change: object = None) -> None:
             figure = draw(**{name: control.value for name, control in controls.items()})
@@ -69,288 +49,234 @@ class Explorer(ipywidgets.VBox):
                 figure.set_layout_engine("none")
                 for axes, place in zip(figure.axes, places, strict=True):
                     axes.set_position(place)
-            picture.value = _png(figure)
+            picture.value = pictures.png(figure)
             places[:] = [axes.get_position() for axes in figure.axes]
 
-        for control in controls.values():
+        for name, control in controls.items():
+            control.description = control.description or name.replace("_", " ")
             control.style.description_width = "9rem"
             control.layout.width = "min(34rem, 100%)"
             control.observe(redraw, names="value")
         redraw()
-        super().__init__([ipywidgets.HTML(description), *controls.values(), picture])
+        super().__init__([HTML(question), *controls.values(), picture])
 
-    def _repr_mimebundle_(self, **options: object) -> dict:
-        bundle = super()._repr_mimebundle_(**options)
-        picture = self.children[-1].value
-        return bundle | {"image/png": base64.b64encode(picture).decode("ascii")}
+    def _repr_mimebundle_(self, **options: object) -> dict[str, object]:
+        picture = base64.b64encode(self.children[-1].value).decode("ascii")
+        return super()._repr_mimebundle_(**options) | {"image/png": picture}
 
 
-def browse_images(tasks: list[Task]) -> Explorer:
-    """Leaf through the training images of each task, fifteen of each class at a time."""
+def browse_images(tasks: Sequence[Task]) -> Explorer:
+    """Leaf through the training images of each task, 15 of each class at a time."""
     by_name = {task.name: task for task in tasks}
-    pages = min(len(task.train.labels) for task in tasks) // 30
 
     def draw(task: str, page: int) -> Figure:
-        return class_sheets(by_name[task], first=15 * (page - 1))
+        return pictures.class_sheets(by_name[task], first=15 * (page - 1))
 
-    return Explorer(
-        draw,
-        "Leaf through the training images. Which would you get wrong yourself?",
-        task=ipywidgets.Dropdown(options=list(by_name), description="task"),
-        page=ipywidgets.IntSlider(1, 1, pages, description="page", continuous_update=False),
-    )
+    question = "Leaf through the training images. Which would you get wrong yourself?"
+    pages = min(len(task.train.labels) for task in tasks) // 30
+    page = IntSlider(1, 1, pages, continuous_update=False)
+    return Explorer(question, draw, task=Dropdown(options=list(by_name)), page=page)
 
 
 def explore_interval() -> Explorer:
-    """Accuracy and number of images against the width of Wilson's interval."""
+    """See how accuracy and number of images set the width of Wilson's interval."""
 
-    def draw(accuracy: float, count: int) -> Figure:
-        low, high = wilson_interval(round(accuracy * count), count)
-        bounds = np.array([wilson_interval(round(accuracy * n), n) for n in IMAGE_COUNTS])
-        figure, axes = plt.subplots(figsize=(7.4, 3.2))
-        axes.fill_between(IMAGE_COUNTS, bounds[:, 0], bounds[:, 1], color=BLUE, alpha=0.2, lw=0)
-        axes.plot([count, count], [low, high], color=RED, lw=3)
-        _log_of_images(axes)
-        axes.set_ylabel("accuracy")
-        axes.set_ylim(0.4, 1)
-        axes.set_title(
-            f"{round(accuracy * count)} of {count} right: 95 % interval {low:.3f} to {high:.3f}"
-        )
+    def draw(accuracy: float, images: int) -> Figure:
+        right = round(accuracy * images)
+        low, high = wilson_interval(right, images)
+        bounds = [wilson_interval(round(accuracy * count), count) for count in IMAGE_COUNTS]
+        figure, axes = _over_image_counts(height=3.2)
+        axes.fill_between(IMAGE_COUNTS, *np.transpose(bounds), color=BLUE, alpha=0.2, lw=0)
+        axes.plot([images, images], [low, high], color=RED, lw=3)
+        axes.set(ylabel="accuracy", ylim=(0.4, 1))
+        axes.set_title(f"{right} of {images} right: 95 % interval {low:.3f} to {high:.3f}")
         return figure
 
-    return Explorer(
-        draw,
-        "How wide is the interval, and how many images make it narrow?",
-        accuracy=ipywidgets.FloatSlider(0.855, min=0.5, max=1, step=0.005,
-                                        readout_format=".3f", description="accuracy"),
-        count=ipywidgets.SelectionSlider(
-            options=IMAGE_COUNTS, value=200, description="images"
-        ),
-    )  # fmt: skip
+    question = "How wide is the interval, and how many images make it narrow?"
+    accuracy = FloatSlider(0.855, min=0.5, max=1, step=0.005, readout_format=".3f")
+    images = SelectionSlider(options=IMAGE_COUNTS, value=200)
+    return Explorer(question, draw, accuracy=accuracy, images=images)
 
 
 def explore_mcnemar() -> Explorer:
-    """Two networks on the same images: what a split of their disagreements tells."""
+    """See when a split of disagreements is more than chance: McNemar's exact test."""
 
-    def draw(only_first: int, only_second: int) -> Figure:
-        total = only_first + only_second
-        ones = np.repeat([True, False], [only_first, only_second])
-        p = mcnemar(ones, ~ones).p if total else 1.0
-        heads = np.arange(total + 1)
-        figure, axes = plt.subplots(figsize=(7.4, 2.8))
-        minority = min(only_first, only_second)
-        uneven = np.minimum(heads, total - heads) <= minority
-        chances = binom.pmf(heads, total, 0.5)
-        axes.vlines(heads, 0, chances, colors=[RED if u else BLUE for u in uneven], lw=4)
-        axes.set_ylim(0, 1.05 * chances.max())
+    def draw(only_the_first: int, only_the_second: int) -> Figure:
+        total = only_the_first + only_the_second
+        wins = np.arange(total + 1)
+        chances = binom.pmf(wins, total, 0.5)
+        uneven = np.minimum(wins, total - wins) <= min(only_the_first, only_the_second)
+        p = chances[uneven].sum()
+        figure, axes = plt.subplots(figsize=(7.4, 2.8), layout="constrained")
+        axes.vlines(wins, 0, chances, colors=[RED if u else BLUE for u in uneven], lw=4)
+        axes.set(ylabel="probability", ylim=(0, 1.05 * chances.max()))
+        axes.set_xlabel(f"wins of the first in {total} disagreements, if both are equally good")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.set_xlabel(f"of {total} disagreements: how many go to the first, if both are as good")
-        axes.set_ylabel("chance")
-        axes.set_title(f"{only_first} : {only_second}, p = {p:.3f} (sum of the red bars)")
+        axes.set_title(f"{only_the_first} : {only_the_second}, p = {p:.3f} (sum of the red bars)")
         return figure
 
-    return Explorer(
-        draw,
-        "Images that only one of two networks has right. When is the split more than luck?",
-        only_first=ipywidgets.IntSlider(12, 0, 40, description="only the first"),
-        only_second=ipywidgets.IntSlider(6, 0, 40, description="only the second"),
-    )
+    question = "Images that only one of two networks gets right: is their split more than luck?"
+    first, second = IntSlider(12, 0, 40), IntSlider(6, 0, 40)
+    return Explorer(question, draw, only_the_first=first, only_the_second=second)
 
 
 def explore_power() -> Explorer:
-    """How many test images it takes to see a difference between two networks."""
+    """See how many test images it takes to detect a difference between two networks."""
 
     def draw(points: float, disagreement: float) -> Figure:
         difference = points / 100
-        disagreement = max(disagreement, difference)
-        shares = (disagreement + difference) / 2, (disagreement - difference) / 2
-        figure, axes = plt.subplots(figsize=(7.4, 3))
-        chances = [mcnemar_power(*shares, count) for count in IMAGE_COUNTS]
+        total = max(disagreement, difference)
+        only_one, only_other = (total + difference) / 2, (total - difference) / 2
+        chances = [mcnemar_power(only_one, only_other, count) for count in IMAGE_COUNTS]
+        figure, axes = _over_image_counts(height=3)
         axes.plot(IMAGE_COUNTS, chances, "o-", color=BLUE, ms=3)
         axes.axhline(0.8, color=GREY, lw=1, ls=":")
         for count, name in ((100, "our test images"), (200, "the paper's validation images")):
             axes.axvline(count, color=RED, lw=1)
-            axes.annotate(name, (count, 1), (3, 0), textcoords="offset points", rotation=90,
-                          va="top", fontsize="small", color=RED)  # fmt: skip
-        _log_of_images(axes)
-        axes.set_ylim(0, 1.02)
-        axes.set_ylabel("chance to find it")
-        needed = images_needed(difference, disagreement)
-        axes.set_title(f"80 % need {needed:,} images" if needed else "80 % need over 20,000 images")
+            axes.text(1.03 * count, 1, name, color=RED, rotation=90, va="top", size="small")
+        axes.set(ylabel="probability of detection", ylim=(0, 1.02))
+        needed = images_needed(difference, total)
+        axes.set_title(f"80 % need {f'{needed:,}' if needed else 'over 20,000'} images")
         return figure
 
-    return Explorer(
-        draw,
-        "How many test images to see so many points, if the two disagree on so many images?",
-        points=ipywidgets.FloatSlider(3, min=0.5, max=15, step=0.5, description="points",
-                                      continuous_update=False),
-        disagreement=ipywidgets.FloatSlider(0.15, min=0.02, max=0.5, step=0.01,
-                                            description="disagreement", continuous_update=False),
-    )  # fmt: skip
+    question = "How many test images does it take to detect this difference between two networks?"
+    points = FloatSlider(3, min=0.5, max=15, step=0.5, continuous_update=False)
+    share = FloatSlider(0.15, min=0.02, max=0.5, step=0.01, continuous_update=False)
+    return Explorer(question, draw, points=points, disagreement=share)
 
 
 def explore_transforms(task: Task) -> Explorer:
-    """One training image and eight duplicates of it, transformed as the sliders say."""
+    """See one training image and eight duplicates of it, transformed as the sliders say."""
 
-    def draw(image: int, seed: int, **amounts: float) -> Figure:
-        one = task.train.images[image : image + 1]
-        copies = traditional(
-            one.expand(8, -1, -1, -1), Transforms(**amounts), torch.Generator().manual_seed(seed)
-        )
-        return image_grid(torch.cat([one, copies]), ["original"], columns=9)
+    def draw(image: int, draw: int, **amounts: float) -> Figure:
+        one, generator = task.train.images[image, None], torch.Generator().manual_seed(draw)
+        copies = traditional(one.expand(8, -1, -1, -1), Transforms(**amounts), generator)
+        return pictures.image_grid(torch.cat([one, copies]), ["original"], columns=9)
 
-    grey = task.train.images.shape[1] == 1
-    start = transforms_for(task)
+    start = vars(transforms_for(task))
     sliders = {
-        name: ipywidgets.FloatSlider(
-            getattr(start, name), min=0, max=most, step=most / 100, readout_format=".3f",
-            description=name, disabled=grey and name == "hue",
-        )
+        name: FloatSlider(start[name], min=0, max=most, step=most / 100, readout_format=".3f")
         for name, most in BOUNDS.items()
-    }  # fmt: skip
-    return Explorer(
-        draw,
-        "How far can each go before you no longer know what you see?",
-        image=ipywidgets.IntSlider(0, 0, len(task.train.labels) - 1, description="image"),
-        seed=ipywidgets.IntSlider(0, 0, 50, description="draw"),
-        **sliders,
-    )
+    }
+    sliders["hue"].disabled = task.train.images.shape[1] == 1
+    question = "How far can each go before you no longer recognise the image?"
+    image = IntSlider(0, 0, len(task.train.labels) - 1)
+    return Explorer(question, draw, image=image, draw=IntSlider(0, 0, 50), **sliders)
+
+
+def explore_styles(task: Task) -> Explorer:
+    """See a training image in all six styles, mixed with the original at any strength."""
+    kind = choose_kind("auto")
+    generators = [load_generator(style, kind) for style in STYLES]
+
+    @lru_cache(maxsize=1)  # a new strength only mixes anew
+    def copies(image: int) -> Tensor:
+        one, side = task.train.images[image, None], KINDS[kind].side
+        return torch.cat([apply_style(generator, one, side) for generator in generators])
+
+    def draw(image: int, strength: float) -> Figure:
+        original = task.train.images[image, None]
+        mixed = strength * copies(image).float() + (1 - strength) * original
+        shown = torch.cat([original, mixed.clamp(0, 255).to(torch.uint8)])
+        return pictures.image_grid(shown, ["original", *STYLES], columns=7)
+
+    question = "At which strength does a copy stop looking like a picture of the same thing?"
+    image = IntSlider(0, 0, len(task.train.labels) - 1)
+    strength = FloatSlider(1, min=0, max=1.5, step=0.05)
+    return Explorer(question, draw, image=image, strength=strength)
 
 
 def explore_augnet(task: Task, history: History) -> Explorer:
-    """Any two training images of a class, and what AugNet makes of them after any epoch."""
+    """See any two training images of a class, and what AugNet makes of them after any epoch."""
 
-    def draw(label: int, first: int, second: int, epoch: int) -> Figure:
-        images = task.train.images[task.train.labels == label]
-        one, other = (images[index : index + 1] for index in (first, second))
+    def draw(label: int, source_1: int, source_2: int, epoch: int) -> Figure:
+        pair = task.train.images[task.train.labels == label][[source_1, source_2]]
         with torch.inference_mode():
-            made = history.augnets[epoch - 1](task.normalise(one), task.normalise(other))
-        shown = torch.cat([one, other, task.denormalise(made), stretched(made)])
-        return image_grid(shown, ["source 1", "source 2", f"epoch {epoch}", "stretched"], columns=4)
+            made = history.augnets[epoch - 1](*task.normalise(pair).split(1))
+        shown = torch.cat([pair, task.denormalise(made), pictures.stretched(made)])
+        return pictures.image_grid(
+            shown, ["source 1", "source 2", f"epoch {epoch}", "stretched"], columns=4
+        )
 
-    most = torch.bincount(task.train.labels).min().item() - 1
-    return Explorer(
-        draw,
-        "Pick two images of a class, and an epoch.",
-        label=ipywidgets.Dropdown(
-            options=[(name, label) for label, name in enumerate(task.classes)], description="class"
-        ),
-        first=ipywidgets.IntSlider(0, 0, most, description="source 1"),
-        second=ipywidgets.IntSlider(1, 0, most, description="source 2"),
-        epoch=ipywidgets.IntSlider(
-            len(history.augnets), 1, len(history.augnets), description="epoch"
-        ),
+    question = "Choose two images of a class, and an epoch."
+    labels = [(name, label) for label, name in enumerate(task.classes)]
+    label = Dropdown(options=labels, description="class")
+    last, epochs = torch.bincount(task.train.labels).min().item() - 1, len(history.augnets)
+    first, second, epoch = (
+        IntSlider(0, 0, last),
+        IntSlider(1, 0, last),
+        IntSlider(epochs, 1, epochs),
     )
+    return Explorer(question, draw, label=label, source_1=first, source_2=second, epoch=epoch)
 
 
 def explore_weights(
     task: Task, sources: Tensor, generated: Mapping[tuple[str, float], Tensor]
 ) -> Explorer:
-    """What AugNet makes of some pairs, for each augmentation loss and weight α of the other loss.
+    """See what AugNet makes of some pairs under each augmentation loss and weight α.
 
-    sources: uint8 (K, 2, C, H, W). generated: (name of the augmentation loss, α) → normalised
-    images (K, C, H, W); β is 1 − α.
+    `sources` are the pairs, uint8 (K, 2, C, H, W). `generated` maps (name of the loss, α) to
+    normalised images (K, C, H, W); α weighs the classification loss, 1 − α the augmentation loss.
     """
+
+    def draw(augmentation_loss: str, weights: float) -> Figure:
+        made = task.denormalise(generated[augmentation_loss, weights])
+        rows = {"source 1": sources[:, 0], "source 2": sources[:, 1]}
+        return pictures.labelled_rows(rows | {f"{augmentation_loss}, α {weights:g}": made})
+
     losses = list(dict.fromkeys(loss for loss, _ in generated))
     alphas = sorted({alpha for _, alpha in generated}, reverse=True)
-
-    def draw(loss: str, alpha: float) -> Figure:
-        rows = {"source 1": sources[:, 0], "source 2": sources[:, 1]}
-        return labelled_rows(
-            rows | {f"{loss}, α {alpha:g}": task.denormalise(generated[loss, alpha])}
-        )
-
-    return Explorer(
-        draw,
-        "Give the classification loss more or less of the weight.",
-        loss=ipywidgets.Dropdown(options=losses, value=losses[-1], description="augmentation loss"),
-        alpha=ipywidgets.SelectionSlider(
-            options=[(f"α {alpha:g}, β {1 - alpha:g}", alpha) for alpha in alphas],
-            value=alphas[len(alphas) // 2], description="weights",
-        ),
-    )  # fmt: skip
+    names = [(f"α {alpha:g}, β {1 - alpha:g}", alpha) for alpha in alphas]
+    question = "What changes as the classification loss gets more of the weight?"
+    loss = Dropdown(options=losses, value=losses[-1])
+    weights = SelectionSlider(options=names, value=alphas[len(alphas) // 2])
+    return Explorer(question, draw, augmentation_loss=loss, weights=weights)
 
 
-def explore_styles(task: Task) -> Explorer:
-    """A training image in all six styles, mixed with the original as strongly as you like."""
-
-    kind = choose_kind("auto")
-    generators = [load_generator(style, kind) for style in STYLES]
-
-    @lru_cache(maxsize=1)  # to move the strength is to mix anew, no more
-    def copies(image: int) -> Tensor:
-        original = task.train.images[image : image + 1]
-        return torch.cat([apply_style(one, original, KINDS[kind].side) for one in generators])
-
-    def draw(image: int, strength: float) -> Figure:
-        original = task.train.images[image : image + 1]
-        mixed = strength * copies(image).float() + (1 - strength) * original
-        rows = torch.cat([original, mixed.clamp(0, 255).to(torch.uint8)])
-        return image_grid(rows, ["original", *STYLES], columns=7)
-
-    return Explorer(
-        draw,
-        "At which strength does a copy stop looking like a picture of the same thing?",
-        image=ipywidgets.IntSlider(0, 0, len(task.train.labels) - 1, description="image"),
-        strength=ipywidgets.FloatSlider(1, min=0, max=1.5, step=0.05, description="strength"),
-    )
+def _over_image_counts(height: float) -> tuple[Figure, Axes]:
+    """Axes over a logarithmic number of images; matplotlib's own ticks take longer to draw."""
+    figure, axes = plt.subplots(figsize=(7.4, height), layout="constrained")
+    axes.set(xscale="log", xlabel="number of images")
+    axes.set_xticks(IMAGE_COUNTS, [f"{count:,}" for count in IMAGE_COUNTS])
+    axes.minorticks_off()
+    return figure, axes
 
 
 def watch_training(task: Task, epochs: int) -> Callable[[History], None]:
-    """A callback for `fit(on_epoch=…)`: the curves and the current pairs, updated in place.
+    """A callback for `fit(on_epoch=…)`: shows the curves and the current pairs after each epoch.
 
-    In a saved notebook only the last pictures remain.
+    A saved notebook holds only the last pictures.
     """
-    show = _in_place()
 
-    def update(history: History) -> None:
+    @_in_place
+    def draw(history: History) -> list[Figure]:
         done = len(history.curves["seconds"])
         left = (epochs - done) * history.curves["seconds"][-1]
         title = f"epoch {done} of {epochs}" + (f", {left:.0f} s left" if left else "")
-        show([learned_curves({title: history}), pair_rows(task, history, [done])])
+        return [curves.learned_curves(history, title), pictures.pair_rows(task, history, [done])]
 
-    return update
+    return draw
 
 
 def watch_cyclegan(photos: Tensor) -> Callable[[CycleGAN, dict[str, list[float]]], None]:
-    """A callback for `train_cyclegan(on_report=…)`: losses and samples, updated in place.
+    """A callback for `train_cyclegan(on_report=…)`: losses, and copies of photos (N, 3, H, W)."""
 
-    photos: uint8 (N, 3, H, W), the samples' originals. The display is gone when training ends.
-    """
-    show = _in_place()
+    @_in_place
+    def draw(networks: CycleGAN, losses: dict[str, list[float]]) -> list[Figure]:
+        return [curves.cyclegan_curves(losses), pictures.there_and_back(networks, photos)]
 
-    def update(networks: CycleGAN, curves: dict[str, list[float]]) -> None:
-        show([cyclegan_curves(curves), there_and_back(networks, photos)])
+    return draw
+
+
+def _in_place(draw: Callable[..., list[Figure]]) -> Callable[..., None]:
+    """A callback that shows the figures of `draw`, each time in the place of those before."""
+    shown: list[display.DisplayHandle] = []
+
+    def update(*news: object) -> None:
+        images = [display.Image(pictures.png(figure)) for figure in draw(*news)]
+        if not shown:
+            shown.extend(display.display(image, display_id=True) for image in images)
+        for handle, image in zip(shown, images, strict=True):
+            handle.update(image)
 
     return update
-
-
-def _log_of_images(axes: Axes) -> None:
-    """A logarithmic axis with just these numbers of images: matplotlib's own ticks take longer."""
-    axes.set_xscale("log")
-    axes.set_xticks(IMAGE_COUNTS, [f"{count:,}" for count in IMAGE_COUNTS])
-    axes.minorticks_off()
-    axes.set_xlabel("number of images")
-
-
-def _in_place() -> Callable[[list[Figure]], None]:
-    """Shows figures below each other, and at each further call in the place of those before."""
-    shown: list[DisplayHandle] = []
-
-    def show(figures: list[Figure]) -> None:
-        pictures = [Image(_png(figure)) for figure in figures]
-        if not shown:
-            shown.extend(display(picture, display_id=True) for picture in pictures)
-        for handle, picture in zip(shown, pictures, strict=True):
-            handle.update(picture)
-
-    return show
-
-
-def _png(figure: Figure) -> bytes:
-    if isinstance(figure.get_layout_engine(), ConstrainedLayoutEngine):
-        figure.draw_without_rendering()  # labels beside a picture take two passes to find room
-    buffer = io.BytesIO()
-    FigureCanvasAgg(figure).print_png(buffer)  # draws once, where savefig would draw twice
-    plt.close(figure)
-    return buffer.getvalue()

@@ -1,9 +1,9 @@
-"""How long each explorer takes from a moved control to the new picture, on one thread.
+"""Measure the time from a moved control to the new picture, for each explorer, on one thread.
 
     python tests/benchmarks/explorers.py
 
-Every control is moved over its range, four places each. The picture stands in the widget when the
-call returns; what the browser adds is not measured.
+Every control is moved to four places. The new picture is in the widget when the call returns; the
+browser's share is not measured.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ import torch
 
 from course_lib.images.tasks import TASKS, load_task
 from course_lib.show import explorers as widgets
-from course_lib.training import fit
+from course_lib.training import Recipe, fit
 
 
 def milliseconds(explorer: widgets.Explorer) -> list[float]:
-    """One value for each control and each new place of it."""
+    """One value for each new place of each control."""
     times = []
     for control in explorer.children[1:-1]:
         if isinstance(control, (ipywidgets.Dropdown, ipywidgets.SelectionSlider)):
@@ -38,10 +38,11 @@ def milliseconds(explorer: widgets.Explorer) -> list[float]:
 
 def main() -> None:
     matplotlib.use("agg")
+    matplotlib.style.use("course_lib.show.course")  # as the notebooks do
     torch.set_num_threads(1)
     tasks = [load_task(name) for name in TASKS]
     small = load_task("dogs-vs-goldfish", images_per_class=20)
-    _, history = fit(small, "neural", epochs=2)
+    _, history = fit(small, "neural", Recipe(epochs=2))
     made = {("content", alpha): history.generated[-1] for alpha in (1, 0.75, 0.5, 0.25, 0)}
     explorers = {
         "browse_images (00)": widgets.browse_images(tasks),

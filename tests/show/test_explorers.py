@@ -2,24 +2,28 @@
 
 import base64
 import io
+from types import SimpleNamespace
 
 import ipywidgets
+import made_up
 import numpy as np
 import pytest
+from IPython import display
 from PIL import Image
 
+from course_lib.analysis.statistics import mcnemar
 from course_lib.images.tasks import TASKS, load_task
+from course_lib.models import Generator
 from course_lib.show import explorers as widgets
-from course_lib.training import fit
 
 
 @pytest.fixture(scope="module")
 def explorers():
     tasks = [load_task(name, "auto" if "mnist" in name else "stand-in", 0, 50) for name in TASKS]
-    _, history = fit(tasks[0], "neural", epochs=2)
+    history = made_up.history()
     made = {
         (loss, alpha): alpha * picture
-        for loss, picture in zip(("content", "style"), history.generated, strict=True)
+        for loss, picture in zip(("content", "style"), history.generated, strict=False)
         for alpha in (1, 0.5, 0.25)
     }
     return {
@@ -34,6 +38,10 @@ def explorers():
     }
 
 
+PIXEL = bytes.fromhex(
+    "89504e470d0a1a0a0000000d49484452000000010000000108000000003a7e9b55"
+    "0000000a4944415478da63f8ff1f00030001ff5c2d9a9e0000000049454e44ae426082"
+)
 NAMES = [name for name in vars(widgets) if name.startswith(("explore_", "browse_"))]
 
 
@@ -73,6 +81,52 @@ def test_a_picture_stands_for_the_explorer_where_widgets_cannot_be_shown(explore
     assert "application/vnd.jupyter.widget-view+json" in bundle
     picture = Image.open(io.BytesIO(base64.b64decode(bundle["image/png"])))
     assert picture.width > 300
+
+
+@pytest.mark.parametrize("split", [(0, 0), (1, 0), (12, 6), (6, 12), (7, 7), (40, 0), (25, 38)])
+def test_the_red_bars_are_mcnemars_p(monkeypatch, split):
+    figures = []
+    monkeypatch.setattr(widgets.pictures, "png", lambda figure: figures.append(figure) or PIXEL)
+    only_first, only_second = split
+    _, first, second, _ = widgets.explore_mcnemar().children
+    first.value, second.value = only_first, only_second
+    ones = np.repeat([True, False], split)
+    p = mcnemar(ones, ~ones).p if sum(split) else 1.0
+    assert f"{only_first} : {only_second}, p = {p:.3f}" in figures[-1].axes[0].get_title()
+    widgets.plt.close("all")
+
+
+class Handle(list):
+    """Stands for the display of a picture in a notebook."""
+
+    update = list.append
+
+
+@pytest.fixture
+def handles(monkeypatch):
+    shown = []
+    monkeypatch.setattr(
+        display, "display", lambda *things, **_: shown.append(Handle()) or shown[-1]
+    )
+    return shown
+
+
+def test_a_training_is_watched_in_one_place(handles):
+    update = widgets.watch_training(made_up.small_task(), epochs=4)
+    for _ in range(3):
+        update(made_up.history())
+    curves, pairs = handles
+    assert len(curves) == len(pairs) == 3 and not plots_left_open()
+    assert all(picture.data.startswith(b"\x89PNG") for picture in curves + pairs)
+
+
+def test_a_cyclegan_is_watched_in_one_place(handles):
+    generator = Generator(width=4, blocks=1)
+    networks = SimpleNamespace(to_style=generator, to_photo=generator)
+    update = widgets.watch_cyclegan(made_up.small_task().train.images[:2])
+    for _ in range(2):
+        update(networks, {"cycle": [0.3, 0.2], "identity": [0.1, 0.1]})
+    assert [len(handle) for handle in handles] == [2, 2] and not plots_left_open()
 
 
 def test_the_axes_stay_where_they_were():

@@ -1,0 +1,201 @@
+"""Losses and accuracies as they develop, and accuracies with their intervals."""
+
+from collections.abc import Mapping, Sequence
+from itertools import cycle
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from course_lib.analysis.results import Result
+from course_lib.arms import ARMS
+from course_lib.arms.cyclegan import REPORT_STEPS
+from course_lib.show import BLUE, GREEN, GREY, ORANGE, RED
+from course_lib.support.validation import choose
+from course_lib.training import History
+
+
+def learning_curves(results: Sequence[Result]) -> Figure:
+    """Draw loss and accuracy on training and on validation images, a column for each run."""
+    figure, axes = _panels(len(results), width=3.3, height=2.3, rows=2, sharex="col")
+    for (above, below), result in zip(axes.T, results, strict=True):
+        for place, measure in ((above, "loss"), (below, "accuracy")):
+            for part, line, colour in (("train", "o-", BLUE), ("validation", "s--", RED)):
+                _curve(place, result.curves[f"{part}_{measure}"], line, colour, ms=3)
+        above.set(title=f"{result.task}\n({result.source})", xlabel="")
+        above.set_ylim(bottom=0)
+        below.set_ylim(top=1.005)
+        best = result.best_epoch + 1
+        late = result.best_epoch > result.epochs / 3
+        below.axvline(best, color=GREY, lw=0.8, ls=":")
+        below.annotate("best epoch", (best, below.get_ylim()[0]), (-2 if late else 2, 2),
+                       textcoords="offset points", ha="right" if late else "left", va="bottom",
+                       color=GREY, fontsize="small")  # fmt: skip
+    axes[0, 0].set_ylabel("loss")
+    axes[1, 0].set_ylabel("accuracy")
+    axes[0, 0].legend(["training", "validation"])
+    return figure
+
+
+def arm_curves(results: Sequence[Result], title: str) -> Figure:
+    """Draw Figure XI: each arm's accuracy, as the mean over its seeds, in the registry's styles."""
+    figure, axes = _panels(2, width=4.8, height=3.8, title=title, sharey=True)
+    for place, part in zip(axes[0], ("train", "validation"), strict=True):
+        for arm, values in _by_arm(results, f"{part}_accuracy").items():
+            _curve(place, values.mean(0), ARMS[arm].line, ARMS[arm].colour, arm, lw=1.4)
+        place.set_title("training images" if part == "train" else "validation images")
+    axes[0, 0].set_ylabel("accuracy")
+    axes[0, 1].legend(fontsize="small", loc="center left", bbox_to_anchor=(1, 0.5))
+    return figure
+
+
+def arm_panels(results: Sequence[Result], title: str, measure: str = "validation") -> Figure:
+    """Draw Figure XI with a panel for each arm: mean and range over seeds, against those of `none`.
+
+    Raises:
+        CourseError: a measure other than "train" and "validation".
+    """
+    choose("measure", measure, ("train", "validation"))
+    curves = _by_arm(results, f"{measure}_accuracy")
+    arms = [arm for arm in curves if arm != "none"]
+    rows = -(-len(arms) // 3) or 1
+    figure, axes = _panels(3, 3.2, 2.1 + 0.5 / rows, rows, title, sharex=True, sharey=True)
+    for index, (place, arm) in enumerate(zip(axes.flat, arms, strict=False)):
+        for name, line, colour in (("none", "--", "black"), (arm, "-", ARMS[arm].colour)):
+            values = curves[name]
+            epochs = range(1, values.shape[1] + 1)
+            place.fill_between(epochs, values.min(0), values.max(0), color=colour, alpha=0.15, lw=0)
+            _curve(place, values.mean(0), line, colour, name, lw=1.4)
+        place.legend(fontsize="small", loc="lower right")
+        lowest = index + 3 >= len(arms)
+        place.set_xlabel("epoch" if lowest else "")
+        place.tick_params(labelbottom=lowest)
+    for place in axes.flat[len(arms) :]:
+        place.axis("off")
+    axes[0, 0].set_ylabel("accuracy")
+    return figure
+
+
+def learned_curves(history: History, title: str) -> Figure:
+    """Draw SmallNet's accuracy on training, generated and validation images."""
+    figure, axes = plt.subplots(figsize=(6.6, 3.2), layout="constrained")
+    lines = {"train": ("o-", BLUE), "generated": ("^-", GREEN), "validation": ("s--", RED)}
+    for part, (line, colour) in lines.items():
+        label = "training images" if part == "train" else f"{part} images"
+        _curve(axes, history.curves[f"{part}_accuracy"], line, colour, label, ms=3)
+    axes.set(title=title, ylabel="accuracy of SmallNet")
+    axes.set_ylim(top=1.01)
+    figure.legend(loc="outside lower center", ncols=3)
+    return figure
+
+
+def augmentation_losses(results: Sequence[Result], title: str) -> Figure:
+    """Draw the content and style losses (§6): a panel for each loss, a line for each run."""
+    runs = [result for result in results if "augmentation_loss" in result.curves]
+    arms = [arm for arm in ARMS if any(run.arm == arm for run in runs)]
+    tasks = dict.fromkeys(run.task for run in runs)
+    figure, axes = _panels(len(arms) or 1, width=4.8, height=3, title=title)
+    for place, arm in zip(axes[0], arms, strict=False):
+        for task, colour in zip(tasks, cycle((BLUE, ORANGE, GREEN, RED)), strict=False):
+            curves = [r.curves["augmentation_loss"] for r in runs if (r.arm, r.task) == (arm, task)]
+            for index, values in enumerate(curves):
+                _curve(place, values, "-", colour, "" if index else task, lw=1)
+        place.set_title(arm)
+        place.set_ylim(bottom=0)
+        place.legend(fontsize="small")
+    axes[0, 0].set_ylabel("augmentation loss")
+    return figure
+
+
+def cyclegan_curves(curves: Mapping[str, Sequence[float]]) -> Figure:
+    """Draw CycleGAN's losses as it trains, a panel for each: means over 50 steps."""
+    figure, axes = _panels(len(curves), width=2.5, height=2.2)
+    for place, (name, values) in zip(axes[0], curves.items(), strict=True):
+        steps = [REPORT_STEPS * (index + 1) for index in range(len(values))]
+        place.plot(steps, values, "o-", color=BLUE, ms=3)
+        place.set(title=name, xlabel="step", ylim=(0, 1.1 * max(values)))
+    axes[0, 0].set_ylabel("loss")
+    return figure
+
+
+def interval_plot(accuracies: Mapping[str, float], intervals: pd.DataFrame, title: str) -> Figure:
+    """Draw accuracies with their intervals below each other, so that overlaps meet the eye.
+
+    The table of intervals is indexed by the names of the accuracies, with columns low and high.
+    """
+    size, rows = (7.4, 0.42 * len(accuracies) + 1.1), range(len(accuracies))
+    figure, axes = plt.subplots(figsize=size, layout="constrained")
+    table = intervals.loc[list(accuracies)]
+    axes.hlines(rows, table["low"], table["high"], BLUE, lw=2.5)
+    axes.plot(list(accuracies.values()), rows, "o", color=RED, ms=6)
+    for row, accuracy in enumerate(accuracies.values()):
+        axes.text(accuracy, row - 0.15, f"{accuracy:.3f}", ha="center", va="bottom", size="small")
+    axes.set_yticks(rows, list(accuracies))
+    axes.set(ylim=(len(accuracies) - 0.4, -0.7), xlabel="accuracy", title=title)
+    return figure
+
+
+def forest_plot(differences: Mapping[str, pd.DataFrame], title: str) -> Figure:
+    """Draw each arm's difference from another, in points of accuracy, with a panel for each task.
+
+    Takes a table of `comparison.differences` for each task. Thin lines are Student's intervals
+    over seeds, thick ones the bootstrap's.
+    """
+    height = 0.34 * max(len(table) for table in differences.values()) + 1.2
+    figure, axes = _panels(len(differences), width=4.8, height=height, title=title, sharex=True)
+    for place, (task, table) in zip(axes[0], differences.items(), strict=True):
+        rows, colours = range(len(table)), [ARMS[arm].colour for arm in table["arm"]]
+        points = 100 * table.select_dtypes("number")
+        place.hlines(rows, points["low"], points["high"], colours, lw=1)
+        place.hlines(rows, points["bootstrap_low"], points["bootstrap_high"], colours, lw=4)
+        place.scatter(points["mean"], rows, color=colours, zorder=3)
+        place.set_yticks(rows, table["arm"])
+        place.invert_yaxis()
+        place.axvline(0, color=GREY, lw=1, ls=":")
+        place.set(title=task, xlabel="points of accuracy")
+        place.xaxis.set_major_locator(MaxNLocator(integer=True))
+    return figure
+
+
+def pairwise_plot(table: pd.DataFrame, title: str) -> Figure:
+    """Draw `comparison.pairwise` in points: each arm (row) minus each other one (column)."""
+    points = 100 * table.to_numpy()
+    reach = np.nanmax(np.abs(points), initial=1)
+    figure, axes = plt.subplots(figsize=(6.6, 5.2), layout="constrained")
+    axes.imshow(points, cmap="PuOr", vmin=-reach, vmax=reach)
+    axes.set_xticks(range(len(table)), table.columns, rotation=45, ha="right")
+    axes.set(yticks=range(len(table)), yticklabels=table.index, title=title)
+    axes.grid(False)
+    for (row, column), value in np.ndenumerate(points):
+        if row != column and np.isfinite(value):
+            ink = "white" if abs(value) > 0.6 * reach else "black"
+            axes.text(column, row, f"{value:+.1f}", c=ink, ha="center", va="center", size="small")
+    return figure
+
+
+def _panels(
+    columns: int, width: float, height: float, rows: int = 1, title: str = "", **shared: Any
+) -> tuple[Figure, np.ndarray]:
+    """Axes in rows and columns; width and height of each, in inches."""
+    figure = plt.figure(figsize=(width * columns, height * rows), layout="constrained")
+    figure.suptitle(title)
+    return figure, figure.subplots(rows, columns, squeeze=False, **shared)
+
+
+def _by_arm(results: Sequence[Result], curve: str) -> dict[str, np.ndarray]:
+    """Arm → (seeds, epochs) of a curve, in the order of the registry."""
+    arms = {arm: [run.curves[curve] for run in results if run.arm == arm] for arm in ARMS}
+    return {arm: np.array(curves) for arm, curves in arms.items() if curves}
+
+
+def _curve(
+    axes: Axes, values: Sequence[float], line: str, colour: str, label: str = "", **size: Any
+) -> None:
+    """One value per epoch, from epoch 1."""
+    axes.plot(range(1, len(values) + 1), values, line, color=colour, label=label, **size)
+    axes.set_xlabel("epoch")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
