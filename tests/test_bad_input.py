@@ -41,7 +41,8 @@ from course_lib.losses import (
 )
 from course_lib.pages import run as notebooks
 from course_lib.pages.run import read_parameters
-from course_lib.show.figures import arm_panels, image_grid, labelled_rows
+from course_lib.show.curves import arm_panels
+from course_lib.show.pictures import image_grid, labelled_rows
 from course_lib.study import run_many, settings_of, study
 from course_lib.support.devices import thread_count
 from course_lib.support.files import BUNDLED, data_folder, runs_folder
