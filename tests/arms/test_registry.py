@@ -5,12 +5,12 @@ import re
 
 import matplotlib.pyplot as plt
 import pytest
-from course_lib.show.curves import arm_curves
 
 from course_lib.analysis.comparison import differences, paper_table
 from course_lib.analysis.results import results_table
 from course_lib.arms import ARMS, Arm
 from course_lib.paper import PAPER
+from course_lib.show.curves import arm_curves
 from course_lib.study import is_run, study
 from course_lib.support.validation import CourseError
 from course_lib.training import Recipe, fit
