@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -25,8 +27,7 @@ MEASURES = {
     "last validation": "last_accuracy",
     "test": "test_accuracy",
 }
-# Columns of differences.
-SIGNED = ("mean", "low", "high", "bootstrap_low", "bootstrap_high", "paper says")
+DIFFERENCES = ("mean", "low", "high", "bootstrap_low", "bootstrap_high", "paper says")  # columns
 
 
 def reference_results() -> list[Result]:
@@ -40,10 +41,9 @@ def reference_results() -> list[Result]:
     results, foreign = read_results(REFERENCE)
     if foreign:
         raise CourseError(f"{foreign[0]} is damaged: get the course's data/reference/ again")
-    rows: dict[int, set[tuple[str, str]]] = {}
+    rows: defaultdict[int, set[tuple[str, str]]] = defaultdict(set)
     for result in results:
-        row = result.task, result.arm
-        rows.setdefault(result.seed, set()).add(row)
+        rows[result.seed].add((result.task, result.arm))
     whole = max(map(len, rows.values()), default=0)
     return [result for result in results if len(rows[result.seed]) == whole]
 
@@ -109,15 +109,9 @@ def seed_names(seeds: Iterable[int]) -> str:
 def paper_table(replication: Sequence[Result], own: Sequence[Result], task: str) -> pd.DataFrame:
     """One of Tables I–III (§6): one row per arm, the paper's first.
 
-    Args:
-        replication: runs to compare with the paper's numbers.
-        own: the reader's runs; those of the paper's size count.
-        task: of `TASKS`.
-
-    Returns:
-        The paper's number; of the replication the seeds (`seed_names`) and, for each measure, the
-        mean and ± the half width of Student's 95 % interval over seeds; of the reader's own runs
-        the seeds and the means, or "" and nan.
+    Beside the paper's number stand the replication's seeds (`seed_names`) and, for each measure,
+    its mean and ± the half width of Student's 95 % interval over seeds; then the seeds and means
+    of the reader's own runs of the paper's size, or "" and nan.
     """
     choose("task", task, TASKS)
     replicated = {measure: by_seed(replication, task, measure) for measure in MEASURES}
@@ -128,15 +122,27 @@ def paper_table(replication: Sequence[Result], own: Sequence[Result], task: str)
             continue
         row = {"arm": arm, "paper": PAPER.get((task, arm), math.nan)}
         row["seeds"] = seed_names(replicated["test"].get(arm, {}))
-        for measure in MEASURES:
-            values = list(replicated[measure].get(arm, {}).values()) or [math.nan]
+        for measure, arms in replicated.items():
+            values = list(arms.get(arm, {}).values()) or [math.nan]
             row[measure], row[f"± {measure}"] = mean_interval(values)
         row["own seeds"] = seed_names(mine["test"].get(arm, {}))
-        for measure in MEASURES:
-            values = list(mine[measure].get(arm, {}).values())
-            row[f"own {measure}"] = float(np.mean(values)) if values else math.nan
+        for measure, arms in mine.items():
+            values = list(arms.get(arm, {}).values()) or [math.nan]
+            row[f"own {measure}"], _ = mean_interval(values)
         rows.append(row)
     return pd.DataFrame(rows)
+
+
+def versus(
+    arms: Mapping[str, Mapping[int, float]], first: str, second: str
+) -> dict[str, Any] | None:
+    """One row of a table: `paired_difference` of two arms of `by_seed`; None if none is shared."""
+    one, other = arms.get(first, {}), arms.get(second, {})
+    shared = sorted(one.keys() & other.keys())
+    if not shared:
+        return None
+    found = paired_difference([one[seed] for seed in shared], [other[seed] for seed in shared])
+    return found._asdict() | {"seeds": seed_names(shared)}
 
 
 def differences(
@@ -149,15 +155,9 @@ def differences(
     """
     choose("task", task, {result.task for result in results})
     arms = by_seed(results, task, measure)
-    base = arms.get(choose("arm", to, arms), {})
-    rows = []
-    for arm, accuracies in arms.items():
-        shared = sorted(accuracies.keys() & base.keys())
-        if arm != to and shared:
-            found = paired_difference(
-                [accuracies[seed] for seed in shared], [base[seed] for seed in shared]
-            )
-            rows.append({"arm": arm, **found._asdict(), "seeds": seed_names(shared)})
+    choose("arm", to, arms)
+    found = {arm: versus(arms, arm, to) for arm in arms if arm != to}
+    rows = [{"arm": arm, **row} for arm, row in found.items() if row]
     table = pd.DataFrame(rows, columns=["arm", *Difference._fields])
     table["p, Holm"] = holm(table["p"])
     return table
@@ -166,14 +166,8 @@ def differences(
 def pairwise(results: Sequence[Result], task: str, measure: str = "test") -> pd.DataFrame:
     """Mean difference of each arm (row) minus each other arm (column), paired by seed."""
     choose("task", task, {result.task for result in results})
-    arms = by_seed(results, task, measure)
-    table = pd.DataFrame(index=list(arms), columns=list(arms), dtype=float)
-    for row, mine in arms.items():
-        for column, other in arms.items():
-            shared = mine.keys() & other.keys()
-            if shared:
-                table.loc[row, column] = np.mean([mine[seed] - other[seed] for seed in shared])
-    return table
+    arms = pd.DataFrame(by_seed(results, task, measure))
+    return pd.DataFrame({arm: arms.sub(arms[arm], axis=0).mean() for arm in arms})
 
 
 def mcnemar_by_seed(results: Sequence[Result], task: str, first: str, second: str) -> pd.DataFrame:
@@ -203,22 +197,16 @@ def markdown(table: pd.DataFrame) -> str:
 def readable(table: pd.DataFrame) -> pd.DataFrame:
     """A table of this module as text for people: "mean ± half width", without empty columns."""
     text = pd.DataFrame(index=table.index)
-    for name in table.columns:
+    for name, values in table.items():
         if name.startswith("± ") or (name.startswith("own") and not any(table["own seeds"])):
             continue
-        values = table[name]
         if not pd.api.types.is_float_dtype(values):
             text[name] = values.astype(str).replace("", "–")
             continue
-        text[name] = [_number(value, signed=name in SIGNED) for value in values]
+        form = "{:+.3f}" if name in DIFFERENCES else "{:.3f}"
+        rounded = values.round(3) + 0.0  # no -0.000
+        text[name] = ["–" if math.isnan(value) else form.format(value) for value in rounded]
         if f"± {name}" in table:
             half = [f" ± {width:.3f}" if width == width else "" for width in table[f"± {name}"]]
             text[name] += half
     return text
-
-
-def _number(value: float, signed: bool = False) -> str:
-    if math.isnan(value):
-        return "–"
-    value = round(value, 3) + 0.0  # no -0.000
-    return f"{value:+.3f}" if signed else f"{value:.3f}"
