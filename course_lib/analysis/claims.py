@@ -18,16 +18,10 @@ COLUMNS = ("claim", "task", "paper says", "mean", "low", "high", "p", "seeds", "
 def claims(results: Sequence[Result], measure: str = "test") -> pd.DataFrame:
     """Test each of the paper's claims: a row for each of `paper.CLAIMS` whose arms share a seed.
 
-    A verdict is about the images at hand: seeds answer for the luck of the run alone.
-
-    Args:
-        results: runs of several seeds.
-        measure: of `comparison.MEASURES`; nothing was chosen by the images of "test".
-
-    Returns:
-        "paper says", the difference of the paper's two numbers; our mean difference over seeds
-        with Student's interval and p; p after Holm's correction for all rows; and a verdict from
-        that at .05.
+    "paper says" is the difference of the paper's two numbers; beside it stand our mean difference
+    over seeds with Student's interval and p, p after Holm's correction for all rows, and the
+    verdict from that at .05. It is about the images at hand: seeds answer for the luck of the run
+    alone. Nothing was chosen by the images of `measure` "test".
     """
     rows = []
     for claim in CLAIMS:

@@ -31,12 +31,9 @@ DIFFERENCES = ("mean", "low", "high", "bootstrap_low", "bootstrap_high", "paper 
 
 
 def reference_results() -> list[Result]:
-    """The replication that comes with the course: the whole seeds in `data/reference/`.
+    """The replication that comes with the course, in `data/reference/`: the seeds that are whole.
 
     A seed that lacks runs which others have is left out: arms are compared on the same seeds.
-
-    Raises:
-        CourseError: a file there is damaged.
     """
     results, foreign = read_results(REFERENCE)
     if foreign:
@@ -53,10 +50,8 @@ def complete(results: Sequence[Result]) -> list[Result]:
     return [
         result
         for result in results
-        if result.epochs == 40
-        and result.images_per_class is None
+        if (result.epochs, result.images_per_class, result.single_transform) == (40, None, None)
         and result.source != "stand-in"
-        and result.single_transform is None
     ]
 
 
@@ -114,33 +109,32 @@ def paper_table(replication: Sequence[Result], own: Sequence[Result], task: str)
     of the reader's own runs of the paper's size, or "" and nan.
     """
     choose("task", task, TASKS)
-    replicated = {measure: by_seed(replication, task, measure) for measure in MEASURES}
-    mine = {measure: by_seed(complete(own), task, measure) for measure in MEASURES}
+    runs = {"": replication, "own ": complete(own)}
+    numbers = {
+        (whose, measure): by_seed(results, task, measure)
+        for whose, results in runs.items()
+        for measure in MEASURES
+    }
     rows = []
     for arm in ARMS:
-        if (task, arm) not in PAPER and arm not in replicated["test"] | mine["test"]:
+        if (task, arm) not in PAPER and arm not in numbers["", "test"] | numbers["own ", "test"]:
             continue
-        row = {"arm": arm, "paper": PAPER.get((task, arm), math.nan)}
-        row["seeds"] = seed_names(replicated["test"].get(arm, {}))
-        for measure, arms in replicated.items():
-            values = list(arms.get(arm, {}).values()) or [math.nan]
-            row[measure], row[f"± {measure}"] = mean_interval(values)
-        row["own seeds"] = seed_names(mine["test"].get(arm, {}))
-        for measure, arms in mine.items():
-            values = list(arms.get(arm, {}).values()) or [math.nan]
-            row[f"own {measure}"], _ = mean_interval(values)
+        row: dict[str, Any] = {"arm": arm, "paper": PAPER.get((task, arm), math.nan)}
+        for (whose, measure), arms in numbers.items():
+            seeds = arms.get(arm, {})
+            row[f"{whose}seeds"] = seed_names(seeds)
+            values = list(seeds.values()) or [math.nan]
+            row[whose + measure], row[f"± {whose}{measure}"] = mean_interval(values)
         rows.append(row)
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows).drop(columns=[f"± own {measure}" for measure in MEASURES])
 
 
-def versus(
-    arms: Mapping[str, Mapping[int, float]], first: str, second: str
-) -> dict[str, Any] | None:
-    """One row of a table: `paired_difference` of two arms of `by_seed`; None if none is shared."""
+def versus(arms: Mapping[str, dict[int, float]], first: str, second: str) -> dict[str, Any]:
+    """A table's row: `paired_difference` of two arms of `by_seed`; empty if they share no seed."""
     one, other = arms.get(first, {}), arms.get(second, {})
     shared = sorted(one.keys() & other.keys())
     if not shared:
-        return None
+        return {}
     found = paired_difference([one[seed] for seed in shared], [other[seed] for seed in shared])
     return found._asdict() | {"seeds": seed_names(shared)}
 
@@ -148,16 +142,15 @@ def versus(
 def differences(
     results: Sequence[Result], task: str, measure: str = "test", to: str = "none"
 ) -> pd.DataFrame:
-    """Each arm minus the arm `to`, paired by seed: `paired_difference`, and p after Holm.
+    """Each arm minus the arm `to`, paired by the seeds they share: `paired_difference`.
 
-    One row per arm that shares a seed with `to`; "seeds" names these. Holm's correction is for all
-    rows.
+    "p, Holm" is p after Holm's correction for all rows.
     """
     choose("task", task, {result.task for result in results})
     arms = by_seed(results, task, measure)
     choose("arm", to, arms)
-    found = {arm: versus(arms, arm, to) for arm in arms if arm != to}
-    rows = [{"arm": arm, **row} for arm, row in found.items() if row]
+    rows = [{"arm": arm, **versus(arms, arm, to)} for arm in arms if arm != to]
+    rows = [row for row in rows if "mean" in row]
     table = pd.DataFrame(rows, columns=["arm", *Difference._fields])
     table["p, Holm"] = holm(table["p"])
     return table

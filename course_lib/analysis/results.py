@@ -15,6 +15,7 @@ import pandas as pd
 from course_lib.paper import PAPER
 from course_lib.support.files import write_whole
 
+BITS = {"0": False, "1": True}  # as a file holds which images are right
 T = TypeVar("T")
 
 
@@ -33,14 +34,13 @@ class Result:
     """One finished run.
 
     Attributes:
-        settings: everything that decides the result, as `course_lib.study` records it; those that
-            tables and figures name are attributes too (images_per_class is None for all images).
+        settings: everything that decides the result, as `course_lib.study` records it; what tables
+            and figures name is an attribute too (images_per_class is None for all images).
         key: a digest of the settings, which is part of the file's name.
-        curves: name → one value an epoch.
+        curves: name → one value per epoch.
         best_epoch: the first epoch with the highest validation accuracy, from 0.
         correct: which images are right, bool (N,): "validation_best", "test_best", "test_last".
         environment: versions, hardware and date, which decide nothing.
-        seconds: of the whole run.
     """
 
     settings: dict
@@ -84,8 +84,7 @@ class Result:
 
 def result_path(folder: Path, settings: dict, key: str) -> Path:
     """`<task>--<arm>--seed-<seed>--<key>.json`: names for people, the key for certainty."""
-    name = f"{settings['task']}--{settings['arm']}--seed-{settings['seed']}--{key}.json"
-    return folder / name
+    return folder / f"{settings['task']}--{settings['arm']}--seed-{settings['seed']}--{key}.json"
 
 
 def write_result(result: Result, folder: Path) -> Path:
@@ -104,7 +103,9 @@ def read_result(path: Path) -> Result | None:
     """The result in a file, or None if the file is absent, damaged or no result."""
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
-        record["correct"] = {name: _from_text(bits) for name, bits in record["correct"].items()}
+        record["correct"] = {
+            name: np.array([BITS[bit] for bit in text]) for name, text in record["correct"].items()
+        }
         result = Result(**record)
         whole = (
             path == result_path(path.parent, result.settings, result.key)
@@ -120,10 +121,9 @@ def read_result(path: Path) -> Result | None:
 
 def read_results(folder: Path) -> tuple[list[Result], list[Path]]:
     """All results of a folder in the order of their names, and the files that are none."""
-    paths = sorted(folder.glob("*.json"))
-    read = [(path, read_result(path)) for path in paths]
-    results = [result for _, result in read if result]
-    return results, [path for path, result in read if not result]
+    read = {path: read_result(path) for path in sorted(folder.glob("*.json"))}
+    foreign = [path for path, result in read.items() if not result]
+    return [result for result in read.values() if result], foreign
 
 
 def results_table(results: Iterable[Result]) -> pd.DataFrame:
@@ -162,14 +162,5 @@ def html_table(table: pd.DataFrame) -> str:
 
 
 def _formats(table: pd.DataFrame) -> dict:
-    numbers = table.select_dtypes("float").columns
-    formats = {name: "{:.3f}".format for name in numbers}  # pandas asks for no format of nan
-    if "seconds" in formats:
-        formats["seconds"] = "{:.0f}".format
-    return formats
-
-
-def _from_text(text: str) -> np.ndarray:
-    if set(text) - {"0", "1"}:
-        raise ValueError("correctness must be a text of 0 and 1")
-    return np.array([bit == "1" for bit in text], dtype=bool)
+    numbers = table.select_dtypes("float").columns  # pandas asks for no format of nan
+    return {name: ("{:.0f}" if name == "seconds" else "{:.3f}").format for name in numbers}
