@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -38,11 +38,9 @@ def reference_results() -> list[Result]:
     results, foreign = read_results(REFERENCE)
     if foreign:
         raise CourseError(f"{foreign[0]} is damaged: get the course's data/reference/ again")
-    rows: defaultdict[int, set[tuple[str, str]]] = defaultdict(set)
-    for result in results:
-        rows[result.seed].add((result.task, result.arm))
-    whole = max(map(len, rows.values()), default=0)
-    return [result for result in results if len(rows[result.seed]) == whole]
+    rows = {(result.seed, result.task, result.arm) for result in results}
+    counts = Counter(seed for seed, _, _ in rows)
+    return [result for result in results if counts[result.seed] == max(counts.values())]
 
 
 def complete(results: Sequence[Result]) -> list[Result]:
@@ -109,24 +107,17 @@ def paper_table(replication: Sequence[Result], own: Sequence[Result], task: str)
     of the reader's own runs of the paper's size, or "" and nan.
     """
     choose("task", task, TASKS)
-    runs = {"": replication, "own ": complete(own)}
-    numbers = {
-        (whose, measure): by_seed(results, task, measure)
-        for whose, results in runs.items()
-        for measure in MEASURES
-    }
-    rows = []
-    for arm in ARMS:
-        if (task, arm) not in PAPER and arm not in numbers["", "test"] | numbers["own ", "test"]:
-            continue
-        row: dict[str, Any] = {"arm": arm, "paper": PAPER.get((task, arm), math.nan)}
-        for (whose, measure), arms in numbers.items():
-            seeds = arms.get(arm, {})
-            row[f"{whose}seeds"] = seed_names(seeds)
-            values = list(seeds.values()) or [math.nan]
-            row[whose + measure], row[f"± {whose}{measure}"] = mean_interval(values)
-        rows.append(row)
-    return pd.DataFrame(rows).drop(columns=[f"± own {measure}" for measure in MEASURES])
+    table = pd.DataFrame({"arm": list(ARMS)})
+    table["paper"] = [PAPER.get((task, arm), math.nan) for arm in ARMS]
+    for whose, results in (("", replication), ("own ", complete(own))):
+        for measure in MEASURES:
+            arms = by_seed(results, task, measure)
+            table[f"{whose}seeds"] = [seed_names(arms.get(arm, {})) for arm in ARMS]
+            values = [list(arms.get(arm, {}).values()) or [math.nan] for arm in ARMS]
+            table[[whose + measure, f"± {whose}{measure}"]] = list(map(mean_interval, values))
+    shown = table["paper"].notna() | (table["seeds"] + table["own seeds"] != "")
+    own_widths = [f"± own {measure}" for measure in MEASURES]
+    return table[shown].drop(columns=own_widths).reset_index(drop=True)
 
 
 def versus(arms: Mapping[str, dict[int, float]], first: str, second: str) -> dict[str, Any]:
@@ -149,8 +140,7 @@ def differences(
     choose("task", task, {result.task for result in results})
     arms = by_seed(results, task, measure)
     choose("arm", to, arms)
-    rows = [{"arm": arm, **versus(arms, arm, to)} for arm in arms if arm != to]
-    rows = [row for row in rows if "mean" in row]
+    rows = [{"arm": arm, **row} for arm in arms if arm != to and (row := versus(arms, arm, to))]
     table = pd.DataFrame(rows, columns=["arm", *Difference._fields])
     table["p, Holm"] = holm(table["p"])
     return table
@@ -197,7 +187,7 @@ def readable(table: pd.DataFrame) -> pd.DataFrame:
             text[name] = values.astype(str).replace("", "–")
             continue
         form = "{:+.3f}" if name in DIFFERENCES else "{:.3f}"
-        rounded = values.round(3) + 0.0  # no -0.000
+        rounded = [round(value, 3) + 0.0 for value in values]  # no -0.000
         text[name] = ["–" if math.isnan(value) else form.format(value) for value in rounded]
         if f"± {name}" in table:
             half = [f" ± {width:.3f}" if width == width else "" for width in table[f"± {name}"]]

@@ -12,19 +12,18 @@ from scipy.stats import binom, binomtest, bootstrap, nct, ttest_1samp
 from scipy.stats import t as student
 from statsmodels.stats.multitest import multipletests
 
-from course_lib.support.validation import CourseError, number, whole_number
+from course_lib.support.validation import CourseError, checks, number
 
 
+@checks(count=1, right=0, confidence="share")
 def wilson_interval(right: int, count: int, confidence: float = 0.95) -> tuple[float, float]:
     """Wilson's score interval, in 0–1, for an accuracy: `right` of `count` images.
 
     With p = right/count and z the normal quantile of the confidence (1.96 for 95 %):
         ( p + z²/2n ± z·√( p(1−p)/n + z²/4n² ) ) / ( 1 + z²/n )
     """
-    whole_number("count", count, at_least=1)
-    if whole_number("right", right, at_least=0) > count:
+    if right > count:
         raise CourseError(f"right {right!r} is more than the {count} images there are")
-    _share("confidence", confidence)
     interval = binomtest(right, count).proportion_ci(confidence, method="wilson")
     return float(interval.low), float(interval.high)
 
@@ -85,10 +84,9 @@ def paired_difference(first: Sequence[float], second: Sequence[float]) -> Differ
 
 def _untested(mean: float, seeds: int) -> Difference:
     """Below three seeds, and where all differences are equal, intervals and p tell nothing."""
-    if seeds < 3:
-        return Difference(mean, math.nan, math.nan, math.nan, seeds, math.nan, math.nan)
-    p = 1.0 if abs(mean) < 1e-12 else math.nan
-    return Difference(mean, mean, mean, p, seeds, mean, mean)
+    bound = math.nan if seeds < 3 else mean
+    p = 1.0 if abs(bound) < 1e-12 else math.nan
+    return Difference(mean, bound, bound, p, seeds, bound, bound)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -105,6 +103,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return values.tolist()
 
 
+@checks(images=1, significance="share")
 def mcnemar_power(
     only_first: float, only_second: float, images: int, significance: float = 0.05
 ) -> float:
@@ -114,8 +113,6 @@ def mcnemar_power(
     0–1. The number of disagreements is binomial, and so is their split; the power is summed over
     both, all but 2·10⁻¹² of it.
     """
-    whole_number("images", images, at_least=1)
-    _share("significance", significance)
     either = number("only_first", only_first, 0, 1) + number("only_second", only_second, 0, 1)
     if not 0 < either <= 1:
         raise CourseError(f"shares {only_first!r} and {only_second!r} must lie between 0 and 1")
@@ -130,6 +127,7 @@ def mcnemar_power(
     return float((binom.pmf(disagreements, images, either) * found).sum())
 
 
+@checks(power="share", most=1)
 def images_needed(
     difference: float, disagreement: float, power: float = 0.8, most: int = 20_000
 ) -> int | None:
@@ -138,8 +136,6 @@ def images_needed(
     `disagreement` is the share of images on which the two classifiers disagree. The answer is None
     if it is more than `most`.
     """
-    _share("power", power)
-    whole_number("most", most, at_least=1)
     if not 0 < abs(number("difference", difference)) <= number("disagreement", disagreement) <= 1:
         raise CourseError(
             f"difference {difference!r} must not be 0 nor exceed disagreement {disagreement!r}"
@@ -156,6 +152,7 @@ def images_needed(
     return high if high <= most else None
 
 
+@checks(power="share", significance="share")
 def seeds_needed(
     difference: float, spread: float, power: float = 0.8, significance: float = 0.05
 ) -> int:
@@ -165,8 +162,6 @@ def seeds_needed(
     test statistic of n seeds follows a noncentral t distribution with n − 1 degrees of freedom and
     noncentrality √n·difference/spread.
     """
-    _share("power", power)
-    _share("significance", significance)
     if not (abs(number("difference", difference)) > 0 and number("spread", spread) > 0):
         raise CourseError(
             f"difference {difference!r} must not be 0, and spread {spread!r} must be above 0"
@@ -183,6 +178,7 @@ def seeds_needed(
     return bisect_left(range(seeds), True, lo=max(3, seeds // 2), key=found)
 
 
+@checks(images=1, epochs=1)
 def best_of_bias(accuracy: float, images: int, epochs: int) -> float:
     """By how much the best of several epochs' accuracies flatters a network that never changes.
 
@@ -190,16 +186,9 @@ def best_of_bias(accuracy: float, images: int, epochs: int) -> float:
     of one training are not independent, so that this is the most that luck alone gives (§6 reports
     the best of 40).
     """
-    whole_number("images", images, at_least=1)
-    whole_number("epochs", epochs, at_least=1)
     number("accuracy", accuracy, 0, 1)
     below = binom.cdf(np.arange(images), images, accuracy)  # P(count ≤ k) for k < images
     return float((1 - below**epochs).sum() / images - accuracy)
-
-
-def _share(name: str, value: float) -> None:
-    if not 0 < number(name, value) < 1:
-        raise CourseError(f"{name} {value!r} must lie between 0 and 1")
 
 
 def _pair(
