@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -25,27 +27,20 @@ MEASURES = {
     "last validation": "last_accuracy",
     "test": "test_accuracy",
 }
-# Columns of differences.
-SIGNED = ("mean", "low", "high", "bootstrap_low", "bootstrap_high", "paper says")
+DIFFERENCES = ("mean", "low", "high", "bootstrap_low", "bootstrap_high", "paper says")  # columns
 
 
 def reference_results() -> list[Result]:
-    """The replication that comes with the course: the whole seeds in `data/reference/`.
+    """The replication that comes with the course, in `data/reference/`: the seeds that are whole.
 
     A seed that lacks runs which others have is left out: arms are compared on the same seeds.
-
-    Raises:
-        CourseError: a file there is damaged.
     """
     results, foreign = read_results(REFERENCE)
     if foreign:
         raise CourseError(f"{foreign[0]} is damaged: get the course's data/reference/ again")
-    rows: dict[int, set[tuple[str, str]]] = {}
-    for result in results:
-        row = result.task, result.arm
-        rows.setdefault(result.seed, set()).add(row)
-    whole = max(map(len, rows.values()), default=0)
-    return [result for result in results if len(rows[result.seed]) == whole]
+    rows = {(result.seed, result.task, result.arm) for result in results}
+    counts = Counter(seed for seed, _, _ in rows)
+    return [result for result in results if counts[result.seed] == max(counts.values())]
 
 
 def complete(results: Sequence[Result]) -> list[Result]:
@@ -53,10 +48,8 @@ def complete(results: Sequence[Result]) -> list[Result]:
     return [
         result
         for result in results
-        if result.epochs == 40
-        and result.images_per_class is None
+        if (result.epochs, result.images_per_class, result.single_transform) == (40, None, None)
         and result.source != "stand-in"
-        and result.single_transform is None
     ]
 
 
@@ -109,55 +102,45 @@ def seed_names(seeds: Iterable[int]) -> str:
 def paper_table(replication: Sequence[Result], own: Sequence[Result], task: str) -> pd.DataFrame:
     """One of Tables I–III (§6): one row per arm, the paper's first.
 
-    Args:
-        replication: runs to compare with the paper's numbers.
-        own: the reader's runs; those of the paper's size count.
-        task: of `TASKS`.
-
-    Returns:
-        The paper's number; of the replication the seeds (`seed_names`) and, for each measure, the
-        mean and ± the half width of Student's 95 % interval over seeds; of the reader's own runs
-        the seeds and the means, or "" and nan.
+    Beside the paper's number stand the replication's seeds (`seed_names`) and, for each measure,
+    its mean and ± the half width of Student's 95 % interval over seeds; then the seeds and means
+    of the reader's own runs of the paper's size, or "" and nan.
     """
     choose("task", task, TASKS)
-    replicated = {measure: by_seed(replication, task, measure) for measure in MEASURES}
-    mine = {measure: by_seed(complete(own), task, measure) for measure in MEASURES}
-    rows = []
-    for arm in ARMS:
-        if (task, arm) not in PAPER and arm not in replicated["test"] | mine["test"]:
-            continue
-        row = {"arm": arm, "paper": PAPER.get((task, arm), math.nan)}
-        row["seeds"] = seed_names(replicated["test"].get(arm, {}))
+    table = pd.DataFrame({"arm": list(ARMS)})
+    table["paper"] = [PAPER.get((task, arm), math.nan) for arm in ARMS]
+    for whose, results in (("", replication), ("own ", complete(own))):
         for measure in MEASURES:
-            values = list(replicated[measure].get(arm, {}).values()) or [math.nan]
-            row[measure], row[f"± {measure}"] = mean_interval(values)
-        row["own seeds"] = seed_names(mine["test"].get(arm, {}))
-        for measure in MEASURES:
-            values = list(mine[measure].get(arm, {}).values())
-            row[f"own {measure}"] = float(np.mean(values)) if values else math.nan
-        rows.append(row)
-    return pd.DataFrame(rows)
+            arms = by_seed(results, task, measure)
+            table[f"{whose}seeds"] = [seed_names(arms.get(arm, {})) for arm in ARMS]
+            values = [list(arms.get(arm, {}).values()) or [math.nan] for arm in ARMS]
+            table[[whose + measure, f"± {whose}{measure}"]] = list(map(mean_interval, values))
+    shown = table["paper"].notna() | (table["seeds"] + table["own seeds"] != "")
+    own_widths = [f"± own {measure}" for measure in MEASURES]
+    return table[shown].drop(columns=own_widths).reset_index(drop=True)
+
+
+def versus(arms: Mapping[str, dict[int, float]], first: str, second: str) -> dict[str, Any]:
+    """A table's row: `paired_difference` of two arms of `by_seed`; empty if they share no seed."""
+    one, other = arms.get(first, {}), arms.get(second, {})
+    shared = sorted(one.keys() & other.keys())
+    if not shared:
+        return {}
+    found = paired_difference([one[seed] for seed in shared], [other[seed] for seed in shared])
+    return found._asdict() | {"seeds": seed_names(shared)}
 
 
 def differences(
     results: Sequence[Result], task: str, measure: str = "test", to: str = "none"
 ) -> pd.DataFrame:
-    """Each arm minus the arm `to`, paired by seed: `paired_difference`, and p after Holm.
+    """Each arm minus the arm `to`, paired by the seeds they share: `paired_difference`.
 
-    One row per arm that shares a seed with `to`; "seeds" names these. Holm's correction is for all
-    rows.
+    "p, Holm" is p after Holm's correction for all rows.
     """
     choose("task", task, {result.task for result in results})
     arms = by_seed(results, task, measure)
-    base = arms.get(choose("arm", to, arms), {})
-    rows = []
-    for arm, accuracies in arms.items():
-        shared = sorted(accuracies.keys() & base.keys())
-        if arm != to and shared:
-            found = paired_difference(
-                [accuracies[seed] for seed in shared], [base[seed] for seed in shared]
-            )
-            rows.append({"arm": arm, **found._asdict(), "seeds": seed_names(shared)})
+    choose("arm", to, arms)
+    rows = [{"arm": arm, **row} for arm in arms if arm != to and (row := versus(arms, arm, to))]
     table = pd.DataFrame(rows, columns=["arm", *Difference._fields])
     table["p, Holm"] = holm(table["p"])
     return table
@@ -166,14 +149,8 @@ def differences(
 def pairwise(results: Sequence[Result], task: str, measure: str = "test") -> pd.DataFrame:
     """Mean difference of each arm (row) minus each other arm (column), paired by seed."""
     choose("task", task, {result.task for result in results})
-    arms = by_seed(results, task, measure)
-    table = pd.DataFrame(index=list(arms), columns=list(arms), dtype=float)
-    for row, mine in arms.items():
-        for column, other in arms.items():
-            shared = mine.keys() & other.keys()
-            if shared:
-                table.loc[row, column] = np.mean([mine[seed] - other[seed] for seed in shared])
-    return table
+    arms = pd.DataFrame(by_seed(results, task, measure))
+    return pd.DataFrame({arm: arms.sub(arms[arm], axis=0).mean() for arm in arms})
 
 
 def mcnemar_by_seed(results: Sequence[Result], task: str, first: str, second: str) -> pd.DataFrame:
@@ -203,22 +180,16 @@ def markdown(table: pd.DataFrame) -> str:
 def readable(table: pd.DataFrame) -> pd.DataFrame:
     """A table of this module as text for people: "mean ± half width", without empty columns."""
     text = pd.DataFrame(index=table.index)
-    for name in table.columns:
+    for name, values in table.items():
         if name.startswith("± ") or (name.startswith("own") and not any(table["own seeds"])):
             continue
-        values = table[name]
         if not pd.api.types.is_float_dtype(values):
             text[name] = values.astype(str).replace("", "–")
             continue
-        text[name] = [_number(value, signed=name in SIGNED) for value in values]
+        form = "{:+.3f}" if name in DIFFERENCES else "{:.3f}"
+        rounded = [round(value, 3) + 0.0 for value in values]  # no -0.000
+        text[name] = ["–" if math.isnan(value) else form.format(value) for value in rounded]
         if f"± {name}" in table:
             half = [f" ± {width:.3f}" if width == width else "" for width in table[f"± {name}"]]
             text[name] += half
     return text
-
-
-def _number(value: float, signed: bool = False) -> str:
-    if math.isnan(value):
-        return "–"
-    value = round(value, 3) + 0.0  # no -0.000
-    return f"{value:+.3f}" if signed else f"{value:.3f}"

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from math import nan
 from pathlib import Path
+from typing import Generic, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -14,19 +15,32 @@ import pandas as pd
 from course_lib.paper import PAPER
 from course_lib.support.files import write_whole
 
+BITS = {"0": False, "1": True}  # as a file holds which images are right
+T = TypeVar("T")
+
+
+class _Setting(Generic[T]):
+    """An attribute of a Result that is read from its settings."""
+
+    def __set_name__(self, owner: type[Result], name: str) -> None:
+        self.name = name
+
+    def __get__(self, result: Result, owner: type[Result]) -> T:
+        return result.settings[self.name]
+
 
 @dataclass(frozen=True)
 class Result:
     """One finished run.
 
     Attributes:
-        settings: everything that decides the result, as `course_lib.study` records it.
+        settings: everything that decides the result, as `course_lib.study` records it; what tables
+            and figures name is an attribute too (images_per_class is None for all images).
         key: a digest of the settings, which is part of the file's name.
-        curves: name → one value an epoch.
+        curves: name → one value per epoch.
         best_epoch: the first epoch with the highest validation accuracy, from 0.
         correct: which images are right, bool (N,): "validation_best", "test_best", "test_last".
         environment: versions, hardware and date, which decide nothing.
-        seconds: of the whole run.
     """
 
     settings: dict
@@ -37,35 +51,9 @@ class Result:
     environment: dict
     seconds: float
 
-    @property
-    def task(self) -> str:
-        """Name of the task."""
-        return self.settings["task"]
-
-    @property
-    def arm(self) -> str:
-        """Name of the arm."""
-        return self.settings["arm"]
-
-    @property
-    def seed(self) -> int:
-        """The seed, which decides split, initial weights, batch order and draws."""
-        return self.settings["seed"]
-
-    @property
-    def source(self) -> str:
-        """Where the images come from."""
-        return self.settings["source"]
-
-    @property
-    def epochs(self) -> int:
-        """Number of epochs."""
-        return self.settings["epochs"]
-
-    @property
-    def images_per_class(self) -> int | None:
-        """Images of each class for training and validation; None for all."""
-        return self.settings["images_per_class"]
+    task, arm, source = _Setting[str](), _Setting[str](), _Setting[str]()
+    seed, epochs = _Setting[int](), _Setting[int]()
+    images_per_class = _Setting[int | None]()
 
     @property
     def single_transform(self) -> str | None:
@@ -77,11 +65,6 @@ class Result:
     def title(self) -> str:
         """Task and source, for figures and tables: a picture must say what fed it."""
         return f"{self.task} ({self.source})"
-
-    @property
-    def paper(self) -> float:
-        """The paper's accuracy for this task and arm; nan if it has none."""
-        return nan if self.single_transform else PAPER.get((self.task, self.arm), nan)
 
     @property
     def best_accuracy(self) -> float:
@@ -101,14 +84,15 @@ class Result:
 
 def result_path(folder: Path, settings: dict, key: str) -> Path:
     """`<task>--<arm>--seed-<seed>--<key>.json`: names for people, the key for certainty."""
-    name = f"{settings['task']}--{settings['arm']}--seed-{settings['seed']}--{key}.json"
-    return folder / name
+    return folder / f"{settings['task']}--{settings['arm']}--seed-{settings['seed']}--{key}.json"
 
 
 def write_result(result: Result, folder: Path) -> Path:
     """Write a result under its own name; CourseError if the folder cannot be written."""
     record = asdict(result)
-    record["correct"] = {name: _to_text(bits) for name, bits in result.correct.items()}
+    record["correct"] = {
+        name: "".join(np.where(bits, "1", "0")) for name, bits in result.correct.items()
+    }
     text = json.dumps(record, indent=1, allow_nan=True) + "\n"
     path = result_path(folder, result.settings, result.key)
     write_whole(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
@@ -119,7 +103,9 @@ def read_result(path: Path) -> Result | None:
     """The result in a file, or None if the file is absent, damaged or no result."""
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
-        record["correct"] = {name: _from_text(bits) for name, bits in record["correct"].items()}
+        record["correct"] = {
+            name: np.array([BITS[bit] for bit in text]) for name, text in record["correct"].items()
+        }
         result = Result(**record)
         whole = (
             path == result_path(path.parent, result.settings, result.key)
@@ -135,17 +121,15 @@ def read_result(path: Path) -> Result | None:
 
 def read_results(folder: Path) -> tuple[list[Result], list[Path]]:
     """All results of a folder in the order of their names, and the files that are none."""
-    paths = sorted(folder.glob("*.json"))
-    read = [(path, read_result(path)) for path in paths]
-    results = [result for _, result in read if result is not None]
-    return results, [path for path, result in read if result is None]
+    read = {path: read_result(path) for path in sorted(folder.glob("*.json"))}
+    foreign = [path for path, result in read.items() if not result]
+    return [result for result in read.values() if result], foreign
 
 
 def results_table(results: Iterable[Result]) -> pd.DataFrame:
-    """One row a run: settings that matter to a reader, the paper's accuracy, and ours.
+    """One row per run: settings that matter to a reader, the paper's accuracy, and ours.
 
-    "images per class" were split into training and validation; "source" is where they come from.
-    Ours are the best and the last validation accuracy, and the test accuracy at the best epoch.
+    Test accuracy is that of the best epoch; "source" is where the images come from.
     """
     return pd.DataFrame([_row(result) for result in results])
 
@@ -159,7 +143,7 @@ def _row(result: Result) -> dict:
         "images per class": result.images_per_class or "all",
         "seed": result.seed,
         "epochs": result.epochs,
-        "paper": result.paper,
+        "paper": nan if only else PAPER.get((result.task, result.arm), nan),
         "best validation": result.best_accuracy,
         "last validation": result.last_accuracy,
         "test": result.test_accuracy,
@@ -178,18 +162,5 @@ def html_table(table: pd.DataFrame) -> str:
 
 
 def _formats(table: pd.DataFrame) -> dict:
-    numbers = table.select_dtypes("float").columns
-    formats = {name: "{:.3f}".format for name in numbers}  # pandas asks for no format of nan
-    if "seconds" in formats:
-        formats["seconds"] = "{:.0f}".format
-    return formats
-
-
-def _to_text(bits: np.ndarray) -> str:
-    return "".join("1" if bit else "0" for bit in bits)
-
-
-def _from_text(text: str) -> np.ndarray:
-    if set(text) - {"0", "1"}:
-        raise ValueError("correctness must be a text of 0 and 1")
-    return np.array([bit == "1" for bit in text], dtype=bool)
+    numbers = table.select_dtypes("float").columns  # pandas asks for no format of nan
+    return {name: ("{:.0f}" if name == "seconds" else "{:.3f}").format for name in numbers}

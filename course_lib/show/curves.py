@@ -21,7 +21,7 @@ from course_lib.training import History
 
 def learning_curves(results: Sequence[Result]) -> Figure:
     """Draw loss and accuracy on training and on validation images, a column for each run."""
-    figure, axes = _panels(len(results), width=3.3, height=2.3, rows=2, sharex="col")
+    figure, axes = _panels("loss", len(results), 3.3, 2.3, rows=2, sharex="col")
     for (above, below), result in zip(axes.T, results, strict=True):
         for place, measure in ((above, "loss"), (below, "accuracy")):
             for part, line, colour in (("train", "o-", BLUE), ("validation", "s--", RED)):
@@ -35,7 +35,6 @@ def learning_curves(results: Sequence[Result]) -> Figure:
         below.annotate("best epoch", (best, below.get_ylim()[0]), (-2 if late else 2, 2),
                        textcoords="offset points", ha="right" if late else "left", va="bottom",
                        color=GREY, fontsize="small")  # fmt: skip
-    axes[0, 0].set_ylabel("loss")
     axes[1, 0].set_ylabel("accuracy")
     axes[0, 0].legend(["training", "validation"])
     return figure
@@ -43,12 +42,11 @@ def learning_curves(results: Sequence[Result]) -> Figure:
 
 def arm_curves(results: Sequence[Result], title: str) -> Figure:
     """Draw Figure XI: each arm's accuracy, as the mean over its seeds, in the registry's styles."""
-    figure, axes = _panels(2, width=4.8, height=3.8, title=title, sharey=True)
+    figure, axes = _panels("accuracy", 2, 4.8, 3.8, title=title, sharey=True)
     for place, part in zip(axes[0], ("train", "validation"), strict=True):
         for arm, values in _by_arm(results, f"{part}_accuracy").items():
             _curve(place, values.mean(0), ARMS[arm].line, ARMS[arm].colour, arm, lw=1.4)
         place.set_title("training images" if part == "train" else "validation images")
-    axes[0, 0].set_ylabel("accuracy")
     axes[0, 1].legend(fontsize="small", loc="center left", bbox_to_anchor=(1, 0.5))
     return figure
 
@@ -56,14 +54,15 @@ def arm_curves(results: Sequence[Result], title: str) -> Figure:
 def arm_panels(results: Sequence[Result], title: str, measure: str = "validation") -> Figure:
     """Draw Figure XI with a panel for each arm: mean and range over seeds, against those of `none`.
 
-    Raises:
-        CourseError: a measure other than "train" and "validation".
+    The measure is "train" or "validation".
     """
     choose("measure", measure, ("train", "validation"))
     curves = _by_arm(results, f"{measure}_accuracy")
     arms = [arm for arm in curves if arm != "none"]
     rows = -(-len(arms) // 3) or 1
-    figure, axes = _panels(3, 3.2, 2.1 + 0.5 / rows, rows, title, sharex=True, sharey=True)
+    figure, axes = _panels(
+        "accuracy", 3, 3.2, 2.1 + 0.5 / rows, rows, title, sharex=True, sharey=True
+    )
     for index, (place, arm) in enumerate(zip(axes.flat, arms, strict=False)):
         for name, line, colour in (("none", "--", "black"), (arm, "-", ARMS[arm].colour)):
             values = curves[name]
@@ -76,7 +75,6 @@ def arm_panels(results: Sequence[Result], title: str, measure: str = "validation
         place.tick_params(labelbottom=lowest)
     for place in axes.flat[len(arms) :]:
         place.axis("off")
-    axes[0, 0].set_ylabel("accuracy")
     return figure
 
 
@@ -98,7 +96,7 @@ def augmentation_losses(results: Sequence[Result], title: str) -> Figure:
     runs = [result for result in results if "augmentation_loss" in result.curves]
     arms = [arm for arm in ARMS if any(run.arm == arm for run in runs)]
     tasks = dict.fromkeys(run.task for run in runs)
-    figure, axes = _panels(len(arms) or 1, width=4.8, height=3, title=title)
+    figure, axes = _panels("augmentation loss", len(arms) or 1, 4.8, 3, title=title)
     for place, arm in zip(axes[0], arms, strict=False):
         for task, colour in zip(tasks, cycle((BLUE, ORANGE, GREEN, RED)), strict=False):
             curves = [r.curves["augmentation_loss"] for r in runs if (r.arm, r.task) == (arm, task)]
@@ -107,18 +105,15 @@ def augmentation_losses(results: Sequence[Result], title: str) -> Figure:
         place.set_title(arm)
         place.set_ylim(bottom=0)
         place.legend(fontsize="small")
-    axes[0, 0].set_ylabel("augmentation loss")
     return figure
 
 
 def cyclegan_curves(curves: Mapping[str, Sequence[float]]) -> Figure:
     """Draw CycleGAN's losses as it trains, a panel for each: means over 50 steps."""
-    figure, axes = _panels(len(curves), width=2.5, height=2.2)
+    figure, axes = _panels("loss", len(curves), 2.5, 2.2)
     for place, (name, values) in zip(axes[0], curves.items(), strict=True):
-        steps = [REPORT_STEPS * (index + 1) for index in range(len(values))]
-        place.plot(steps, values, "o-", color=BLUE, ms=3)
+        place.plot(REPORT_STEPS * np.arange(1, len(values) + 1), values, "o-", color=BLUE, ms=3)
         place.set(title=name, xlabel="step", ylim=(0, 1.1 * max(values)))
-    axes[0, 0].set_ylabel("loss")
     return figure
 
 
@@ -127,26 +122,24 @@ def interval_plot(accuracies: Mapping[str, float], intervals: pd.DataFrame, titl
 
     The table of intervals is indexed by the names of the accuracies, with columns low and high.
     """
-    size, rows = (7.4, 0.42 * len(accuracies) + 1.1), range(len(accuracies))
-    figure, axes = plt.subplots(figsize=size, layout="constrained")
-    table = intervals.loc[list(accuracies)]
+    table, rows = intervals.loc[list(accuracies)], range(len(accuracies))
+    figure, axes = plt.subplots(figsize=(7.4, 0.42 * len(rows) + 1.1), layout="constrained")
     axes.hlines(rows, table["low"], table["high"], BLUE, lw=2.5)
     axes.plot(list(accuracies.values()), rows, "o", color=RED, ms=6)
     for row, accuracy in enumerate(accuracies.values()):
         axes.text(accuracy, row - 0.15, f"{accuracy:.3f}", ha="center", va="bottom", size="small")
     axes.set_yticks(rows, list(accuracies))
-    axes.set(ylim=(len(accuracies) - 0.4, -0.7), xlabel="accuracy", title=title)
+    axes.set(ylim=(len(rows) - 0.4, -0.7), xlabel="accuracy", title=title)
     return figure
 
 
 def forest_plot(differences: Mapping[str, pd.DataFrame], title: str) -> Figure:
-    """Draw each arm's difference from another, in points of accuracy, with a panel for each task.
+    """Draw each task's table of `comparison.differences` in points of accuracy, a panel for each.
 
-    Takes a table of `comparison.differences` for each task. Thin lines are Student's intervals
-    over seeds, thick ones the bootstrap's.
+    Thin lines are Student's intervals over seeds, thick ones the bootstrap's.
     """
     height = 0.34 * max(len(table) for table in differences.values()) + 1.2
-    figure, axes = _panels(len(differences), width=4.8, height=height, title=title, sharex=True)
+    figure, axes = _panels("", len(differences), 4.8, height, title=title, sharex=True)
     for place, (task, table) in zip(axes[0], differences.items(), strict=True):
         rows, colours = range(len(table)), [ARMS[arm].colour for arm in table["arm"]]
         points = 100 * table.select_dtypes("number")
@@ -178,12 +171,20 @@ def pairwise_plot(table: pd.DataFrame, title: str) -> Figure:
 
 
 def _panels(
-    columns: int, width: float, height: float, rows: int = 1, title: str = "", **shared: Any
+    ylabel: str,
+    columns: int,
+    width: float,
+    height: float,
+    rows: int = 1,
+    title: str = "",
+    **shared: Any,
 ) -> tuple[Figure, np.ndarray]:
     """Axes in rows and columns; width and height of each, in inches."""
     figure = plt.figure(figsize=(width * columns, height * rows), layout="constrained")
     figure.suptitle(title)
-    return figure, figure.subplots(rows, columns, squeeze=False, **shared)
+    axes = figure.subplots(rows, columns, squeeze=False, **shared)
+    axes[0, 0].set_ylabel(ylabel)
+    return figure, axes
 
 
 def _by_arm(results: Sequence[Result], curve: str) -> dict[str, np.ndarray]:

@@ -30,13 +30,9 @@ IMAGE_COUNTS = (50, 100, 200, 500, 1000, 2000, 5000, 10_000)
 class Explorer(VBox):
     """Controls above a picture, which `draw` makes anew whenever a control moves.
 
-    The picture is an image widget, not an output area: it works the same in JupyterLab and under
-    papermill. Where widgets cannot be shown, the first picture stands for the explorer.
-
-    Args:
-        question: what to find out; stands above the controls.
-        draw: makes the figure from the controls' values, passed by name.
-        controls: widgets by name, which is also the label of those that bring none.
+    A control's name is its label, unless it brings one. The picture is an image widget, not an
+    output area: it works the same in JupyterLab and under papermill. Where widgets cannot be shown,
+    the first picture stands for the explorer.
     """
 
     def __init__(self, question: str, draw: Callable[..., Figure], /, **controls: Widget) -> None:
@@ -182,8 +178,7 @@ def explore_styles(task: Task) -> Explorer:
 
     question = "At which strength does a copy stop looking like a picture of the same thing?"
     image = IntSlider(0, 0, len(task.train.labels) - 1)
-    strength = FloatSlider(1, min=0, max=1.5, step=0.05)
-    return Explorer(question, draw, image=image, strength=strength)
+    return Explorer(question, draw, image=image, strength=FloatSlider(1, min=0, max=1.5, step=0.05))
 
 
 def explore_augnet(task: Task, history: History) -> Explorer:
@@ -194,29 +189,25 @@ def explore_augnet(task: Task, history: History) -> Explorer:
         with torch.inference_mode():
             made = history.augnets[epoch - 1](*task.normalise(pair).split(1))
         shown = torch.cat([pair, task.denormalise(made), pictures.stretched(made)])
-        return pictures.image_grid(
-            shown, ["source 1", "source 2", f"epoch {epoch}", "stretched"], columns=4
-        )
+        names = ["source 1", "source 2", f"epoch {epoch}", "stretched"]
+        return pictures.image_grid(shown, names, columns=4)
 
     question = "Choose two images of a class, and an epoch."
-    labels = [(name, label) for label, name in enumerate(task.classes)]
-    label = Dropdown(options=labels, description="class")
+    options = [(name, label) for label, name in enumerate(task.classes)]
+    label = Dropdown(options=options, description="class")
     last, epochs = torch.bincount(task.train.labels).min().item() - 1, len(history.augnets)
-    first, second, epoch = (
-        IntSlider(0, 0, last),
-        IntSlider(1, 0, last),
-        IntSlider(epochs, 1, epochs),
-    )
+    first, second = IntSlider(0, 0, last), IntSlider(1, 0, last)
+    epoch = IntSlider(epochs, 1, epochs)
     return Explorer(question, draw, label=label, source_1=first, source_2=second, epoch=epoch)
 
 
 def explore_weights(
     task: Task, sources: Tensor, generated: Mapping[tuple[str, float], Tensor]
 ) -> Explorer:
-    """See what AugNet makes of some pairs under each augmentation loss and weight α.
+    """See what AugNet makes of pairs under each augmentation loss and weight α of classification.
 
-    `sources` are the pairs, uint8 (K, 2, C, H, W). `generated` maps (name of the loss, α) to
-    normalised images (K, C, H, W); α weighs the classification loss, 1 − α the augmentation loss.
+    `sources` are the pairs, uint8 (K, 2, C, H, W); `generated` maps (name of the loss, α) to
+    normalised images (K, C, H, W).
     """
 
     def draw(augmentation_loss: str, weights: float) -> Figure:
@@ -243,33 +234,32 @@ def _over_image_counts(height: float) -> tuple[Figure, Axes]:
 
 
 def watch_training(task: Task, epochs: int) -> Callable[[History], None]:
-    """A callback for `fit(on_epoch=…)`: shows the curves and the current pairs after each epoch.
+    """A callback for `fit(on_epoch=…)`: shows the curves and the current pairs after each epoch."""
 
-    A saved notebook holds only the last pictures.
-    """
-
-    @_in_place
     def draw(history: History) -> list[Figure]:
         done = len(history.curves["seconds"])
         left = (epochs - done) * history.curves["seconds"][-1]
         title = f"epoch {done} of {epochs}" + (f", {left:.0f} s left" if left else "")
         return [curves.learned_curves(history, title), pictures.pair_rows(task, history, [done])]
 
-    return draw
+    return _in_place(draw)
 
 
 def watch_cyclegan(photos: Tensor) -> Callable[[CycleGAN, dict[str, list[float]]], None]:
     """A callback for `train_cyclegan(on_report=…)`: losses, and copies of photos (N, 3, H, W)."""
-
-    @_in_place
-    def draw(networks: CycleGAN, losses: dict[str, list[float]]) -> list[Figure]:
-        return [curves.cyclegan_curves(losses), pictures.there_and_back(networks, photos)]
-
-    return draw
+    return _in_place(
+        lambda networks, losses: [
+            curves.cyclegan_curves(losses),
+            pictures.there_and_back(networks, photos),
+        ]
+    )
 
 
 def _in_place(draw: Callable[..., list[Figure]]) -> Callable[..., None]:
-    """A callback that shows the figures of `draw`, each time in the place of those before."""
+    """A callback that shows the figures of `draw`, each time in the place of those before.
+
+    A saved notebook so holds only the last ones.
+    """
     shown: list[display.DisplayHandle] = []
 
     def update(*news: object) -> None:

@@ -16,27 +16,18 @@ from course_lib.arms.traditional import Transforms, traditional
 from course_lib.images.tasks import Task
 from course_lib.models import CycleGAN
 from course_lib.show import GREY
-from course_lib.support.validation import CourseError, number, tensor, whole_number
+from course_lib.support.validation import CourseError, checks, number
 from course_lib.training import History
 
 
+@checks(images="N 1|3 H W uint8", columns=1)
 def image_grid(images: Tensor, titles: Sequence[str] = (), columns: int = 10) -> Figure:
-    """Draw uint8 images (N, C, H, W) row by row, with titles above the columns from the left.
-
-    Raises:
-        CourseError: images of another type, or fewer than one column.
-    """
-    tensor("images", images, "N 1|3 H W", "uint8")
-    columns = whole_number("columns", columns, at_least=1)
+    """Draw uint8 images (N, C, H, W) row by row, with titles above the columns from the left."""
     return _mosaic(images, min(columns, len(images)), titles)
 
 
 def labelled_rows(rows: Mapping[str, Tensor], above: Sequence[str] = ()) -> Figure:
-    """Draw rows of uint8 images (N, C, H, W), named on the left; `above` names the columns.
-
-    Raises:
-        CourseError: the rows differ in length.
-    """
+    """Draw rows of uint8 images (N, C, H, W), named on the left; `above` names the columns."""
     count, *others = {len(images) for images in rows.values()}
     if others:
         raise CourseError(f"rows of {sorted([count, *others])} images must be of one length")
@@ -83,9 +74,6 @@ def pair_rows(task: Task, history: History, epochs: Sequence[int]) -> Figure:
 
     Generated images are shown in the task's colours and, below, with their contrast stretched,
     because AugNet's are pale. Epochs are counted from 1.
-
-    Raises:
-        CourseError: an arm that generates nothing, or an epoch that was not trained.
     """
     if history.sources is None:
         raise CourseError("history holds no generated images: its arm makes none while it trains")
@@ -93,14 +81,14 @@ def pair_rows(task: Task, history: History, epochs: Sequence[int]) -> Figure:
     for epoch in epochs:
         number("epoch", epoch, 1, len(history.generated))
         made = history.generated[epoch - 1]
-        rows |= {f"epoch {epoch}": task.denormalise(made)}
-        rows |= {f"epoch {epoch}, stretched": stretched(made)}
+        rows[f"epoch {epoch}"] = task.denormalise(made)
+        rows[f"epoch {epoch}, stretched"] = stretched(made)
     return labelled_rows(rows)
 
 
 def stretched(images: Tensor) -> Tensor:
     """Float images (N, C, H, W) as uint8: each image's mean ± 2.5 deviations fills the range."""
-    mean, spread = images.mean(dim=(1, 2, 3), keepdim=True), images.std(dim=(1, 2, 3), keepdim=True)
+    spread, mean = torch.std_mean(images, dim=(1, 2, 3), keepdim=True)
     return ((images - mean) / spread * 51 + 127.5).clamp(0, 255).to(torch.uint8)
 
 

@@ -15,19 +15,18 @@ def show_source(*things: Callable[..., object]) -> Markdown:
     """Show classes, functions or methods of the course, each below a link to its file.
 
     The links are relative to a notebook in `notebooks/` or in a folder beside it, such as `work/`.
-
-    Raises:
-        CourseError: one of `things` has no source in the course.
     """
-    return Markdown("\n\n".join(map(_with_address, things)))
-
-
-def _with_address(thing: Callable[..., object]) -> str:
-    try:
-        function = inspect.unwrap(thing)  # what is decorated, not the decorator's wrapper
-        file = Path(inspect.getfile(function)).resolve().relative_to(COURSE / "course_lib")
-        code = textwrap.dedent(inspect.getsource(function))
-    except (TypeError, ValueError, OSError) as error:
-        raise CourseError(f"{thing!r} must be a class, function or method of the course") from error
-    address = f"course_lib/{file.as_posix()}"
-    return f"[`{address} · {function.__qualname__}`](../{address})\n\n```python\n{code}```"
+    texts = []
+    for thing in things:
+        try:
+            function = inspect.unwrap(thing)  # what is decorated, not the decorator's wrapper
+            file = Path(inspect.getfile(function)).resolve().relative_to(COURSE)
+            code = textwrap.dedent(inspect.getsource(function))
+        except (TypeError, ValueError, OSError) as error:
+            raise CourseError(
+                f"{thing!r} must be a class, function or method of the course"
+            ) from error
+        address = file.as_posix()
+        link = f"[`{address} · {function.__qualname__}`](../{address})"
+        texts.append(f"{link}\n\n```python\n{code}```")
+    return Markdown("\n\n".join(texts))

@@ -83,7 +83,8 @@ def checks(**forms: object) -> Callable[[Callable[P, R]], Callable[P, R]]:
     Args:
         forms: for an argument's name what it must be: for a tensor its form and kind, as in
             "N 3 H W uint8" (see `tensor`; a letter is one size for all arguments) or "N labels";
-            a tuple of names to choose from; a type; or the least whole number.
+            a tuple of names to choose from; a type; the least whole number; or "share", a number
+            between 0 and 1.
     """
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
@@ -111,6 +112,9 @@ def _check(name: str, value: object, form: object, sizes: dict[str, int]) -> Non
     elif isinstance(form, type):
         if not isinstance(value, form):
             raise CourseError(f"{name} {value!r} must be a {form.__name__}")
+    elif form == "share":
+        if not 0 < number(name, value) < 1:
+            raise CourseError(f"{name} {value!r} must lie between 0 and 1")
     else:
         *sides, kind = str(form).split()
         known = " ".join(str(sizes.get(side, side)) for side in sides)

@@ -140,10 +140,32 @@ def test_seeds_needed_against_cohen(size, seeds):
     assert seeds_needed(9.0, 0.1) == 3, "paired_difference asks for three"
 
 
-def test_seeds_needed_by_simulation():
-    count = seeds_needed(1.2, 1.0, power=0.8, significance=0.01)
-    studies = np.random.default_rng(0).normal(1.2, 1, (4000, count))
-    assert (ttest_1samp(studies, 0, axis=1).pvalue < 0.01).mean() == pytest.approx(0.8, abs=0.04)
+LARGE = [  # difference, spread, significance, seeds
+    (0.05, 0.005, 0.05, 3),
+    (0.07, 0.009, 0.05 / 12, 4),
+    (0.10, 0.02, 0.05 / 12, 5),
+    (0.035, 0.0042, 0.05 / 12, 4),
+]
+
+
+@pytest.mark.parametrize(("difference", "spread", "significance", "seeds"), LARGE)
+def test_seeds_needed_for_large_effects(difference, spread, significance, seeds):
+    assert seeds_needed(difference, spread, 0.8, significance) == seeds
+
+
+@pytest.mark.parametrize(
+    ("difference", "spread", "significance"), [case[:3] for case in LARGE] + [(1.2, 1.0, 0.01)]
+)
+def test_seeds_needed_by_simulation(difference, spread, significance):
+    count = seeds_needed(difference, spread, 0.8, significance)
+    studies = np.random.default_rng(0).normal(difference, spread, (20_000, count))
+    fewer = studies[:, :-1]
+    power, less = (
+        (ttest_1samp(some, 0, axis=1).pvalue < significance).mean() for some in (studies, fewer)
+    )
+    error = 3 * math.sqrt(0.8 * 0.2 / 20_000)
+    assert power > 0.8 - error
+    assert count == 3 or less < 0.8 + error, "one seed fewer is not enough"
 
 
 def test_best_of_bias():
