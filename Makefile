@@ -13,6 +13,7 @@ course: install
 test: .venv/installed-test
 	$(BIN)/python -m ruff check .
 	$(BIN)/python -m ruff format --check .
+	$(BIN)/python -m mypy
 	$(BIN)/python -m pytest -m "not slow"
 	$(BIN)/python -m pytest -m slow
 	COURSE_DATA="$(CURDIR)/tests/no-data" COURSE_RUNS="$(NBVAL_RUNS)" $(BIN)/python -m pytest -p nbval \

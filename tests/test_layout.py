@@ -88,27 +88,3 @@ def test_no_other_file_lists_arms():
         listed = set(re.findall(f'"({names})"', source))
         if name not in ("arms/__init__.py", "paper.py"):
             assert len(listed) < 3, (name, listed)
-
-
-def test_importing_changes_nothing_that_others_see(tmp_path):
-    import subprocess
-    import sys
-
-    program = """
-import pkgutil, importlib, matplotlib, os, signal, sys, warnings, torch
-before = (dict(matplotlib.rcParams), dict(os.environ), torch.get_num_threads(), list(warnings.filters), signal.getsignal(signal.SIGINT))
-import course_lib
-for module in pkgutil.walk_packages(course_lib.__path__, "course_lib."):
-    if module.name != "course_lib.__main__":
-        importlib.import_module(module.name)
-after = (dict(matplotlib.rcParams), dict(os.environ), torch.get_num_threads(), list(warnings.filters), signal.getsignal(signal.SIGINT))
-for one, other in zip(before, after):
-    if one != other and isinstance(one, dict):
-        print({name for name in one if one[name] != other.get(name)} | (set(other) - set(one)))
-    elif one != other and not isinstance(one, list):
-        print(one, other)
-"""
-    done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True
-    )
-    assert done.stdout == ""
