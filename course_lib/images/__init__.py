@@ -10,12 +10,7 @@ from torch import Tensor
 
 
 class Examples(NamedTuple):
-    """Images with their labels.
-
-    Attributes:
-        images: (N, C, H, W) uint8, 0–255.
-        labels: (N,) int64, 0 or 1.
-    """
+    """Images (N, C, H, W), uint8 from 0 to 255, with their labels (N,), int64, 0 or 1."""
 
     images: Tensor
     labels: Tensor

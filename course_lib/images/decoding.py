@@ -23,12 +23,10 @@ def decode_pictures(
     prepare: Callable[[Image.Image], Image.Image],
     unreadable: str,
 ) -> list[np.ndarray]:
-    """Decode pictures in parallel threads: uint8 arrays (3, H, W), in the order of the files.
+    """Decode `files` (name, for errors → path or content) in threads: uint8 arrays (3, H, W), RGB.
 
-    Args:
-        files: Name, for errors → path or content.
-        prepare: What is done to each picture before it becomes RGB; may raise Unfit.
-        unreadable: What the error says of a damaged or huge file; {} stands for the reason.
+    `prepare` is applied to each picture first and may raise Unfit. `unreadable` is what the
+    CourseError says of a damaged or huge file; {} stands for the reason.
     """
 
     def decode(name: str, file: Path | bytes) -> np.ndarray:

@@ -40,24 +40,20 @@ Classes = dict[str, dict[str, bytes]]
 def fetch_tiny_imagenet(
     wnids: Sequence[str], given: Path | None = None, mirrors: Sequence[str] = MIRRORS
 ) -> Path:
-    """Bring some classes of Tiny ImageNet into the data folder, unless it has them already.
+    """Bring some classes of Tiny ImageNet into the data folder's zip, unless it has them already.
 
-    Each mirror in turn is asked for the zip's list of files and then for the classes' bytes; if it
-    does not hand out parts, for the whole file, which resumes where an earlier call was cut off.
-    Every image is checked: its CRC-32 in the zip, the number of images per class, and its SHA-256
-    where `data/tiny-imagenet-200.sha256` has it; a whole file by its md5.
+    Each mirror in turn is asked for the classes' bytes or, if it does not hand out parts, for the
+    whole file, which resumes where an earlier call was cut off. Every image is checked: CRC-32,
+    images per class, and SHA-256 where `data/tiny-imagenet-200.sha256` has it.
 
     Args:
         wnids: The classes' WordNet names.
         given: A zip or folder in the official layout to take them from, instead of a server.
         mirrors: Addresses of the official zip.
 
-    Returns:
-        The zip or folder in the data folder.
-
     Raises:
-        CourseError: If the classes cannot be had; the data folder keeps what it had (and a `.part`,
-            if the whole file can be resumed). The steps to do by hand are its `advice`.
+        CourseError: The classes cannot be had; the data folder keeps what it had. Its `advice` has
+            the steps to do by hand.
     """
     for wnid in wnids:
         if not re.fullmatch(r"n\d{8}", wnid):
@@ -89,10 +85,7 @@ def fetch_tiny_imagenet(
 
 
 def wrong_images(root: Path, wnids: Iterable[str]) -> list[str]:
-    """Names of images, in a folder or zip, whose bytes differ from those of the paper's data.
-
-    Images without a known digest count as right. CourseError if one is damaged.
-    """
+    """Names of images, in a folder or zip, whose bytes are known to differ from the paper's."""
     with open_official(root) as files:
         return _wrong(_collect(files, list(wnids)))
 
@@ -140,8 +133,7 @@ class _RemoteFile(io.RawIOBase):
     def readable(self) -> bool:
         return True
 
-    def seekable(self) -> bool:
-        return True
+    seekable = readable
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         self.position = max(0, offset + (0, self.position, SIZE)[whence])
@@ -185,13 +177,10 @@ def _collect(files: Files, wnids: Sequence[str], check: bool = False) -> Classes
 def _wrong(classes: Classes) -> list[str]:
     """Names of images whose SHA-256 differs from the known one."""
     lines = DIGESTS.read_text(encoding="ascii").splitlines()
-    known = {name: digest for digest, name in (line.split("  ") for line in lines)}
-    return [
-        name
-        for members in classes.values()
-        for name, content in members.items()
-        if name in known and hashlib.sha256(content).hexdigest() != known[name]
-    ]
+    known = {name: digest for digest, name in map(str.split, lines)}
+    images = [image for members in classes.values() for image in members.items()]
+    digests = {name: hashlib.sha256(content).hexdigest() for name, content in images}
+    return [name for name, digest in digests.items() if known.get(name, digest) != digest]
 
 
 def _write_zip(path: Path, classes: Mapping[str, Mapping[str, bytes]]) -> None:

@@ -24,8 +24,7 @@ NAME = "tiny-imagenet-200"
 ANNOTATIONS = "val/val_annotations.txt"
 SIDE = 64
 LARGEST = 2**21  # bytes of a file, unpacked: many times what the official ones have
-# What zipfile raises for damaged bytes; the errors of a file on a server are not among them.
-UNZIPPABLE = (
+UNZIPPABLE = (  # what zipfile raises for damaged bytes; a server's errors are not among them
     zipfile.BadZipFile, OSError, EOFError, ValueError, LookupError, ArithmeticError, RuntimeError,
     struct.error, zlib.error,
 )  # fmt: skip
@@ -39,21 +38,18 @@ def find_tiny_imagenet() -> Path | None:
 
 
 def load_tiny_imagenet(root: Path, wnids: Sequence[str]) -> tuple[Examples, Examples]:
-    """Read the images of some classes; Tiny ImageNet's validation images are our test set.
+    """Official training and validation images of some classes, RGB: (N, 3, 64, 64) each.
 
-    Decoded images are kept in one file under `runs/cache/`, named after a digest of the names,
-    sizes and stamps (zip: checksums; folder: times of change) of all files they were made from.
+    Decoded images are kept under `runs/cache/`, named after a digest of the names, sizes and
+    stamps of their files.
 
     Args:
         root: The official folder, or the official zip, which is read without unpacking.
         wnids: WordNet names such as n02099601; the first one's label is 0.
 
-    Returns:
-        Official training images and official validation images; (N, 3, 64, 64) each, RGB.
-
     Raises:
-        CourseError: Names a wnid that is absent or has fewer than 10 images, a file that is no zip
-            or is cut off, or an image that cannot be decoded or is not 64×64.
+        CourseError: A wnid is absent or has fewer than 10 images, the zip is cut off or is none, or
+            an image cannot be decoded or is not 64×64.
     """
     with open_official(root) as files:
         members = {part: sorted(names) for part, names in class_members(files, wnids).items()}
@@ -71,10 +67,7 @@ def load_tiny_imagenet(root: Path, wnids: Sequence[str]) -> tuple[Examples, Exam
 
 
 def class_members(files: Files, wnids: Sequence[str]) -> dict[str, list[str]]:
-    """The names of some classes' images: train0, train1, …, val0, val1, … → a list of names.
-
-    Raises CourseError if an image that the annotations name is absent.
-    """
+    """The names of some classes' images: train0, train1, …, val0, val1, … → a list of names."""
     # Lines: file name, wnid and four numbers of a bounding box, separated by tabs.
     text = files.read(ANNOTATIONS).decode("ascii", "replace")
     lines = [[*line.split("\t"), ""] for line in text.splitlines()]
@@ -105,8 +98,6 @@ def open_official(root: Path | str, file: BinaryIO | None = None) -> Iterator[Fi
 
 
 class _Folder:
-    """The data set as an unpacked folder."""
-
     def __init__(self, root: Path) -> None:
         self.root = root
 
@@ -128,8 +119,6 @@ class _Folder:
 
 
 class _Zip:
-    """The data set as the official zip file, never unpacked."""
-
     def __init__(self, root: Path | str, archive: zipfile.ZipFile) -> None:
         self.root, self.archive = root, archive
         files = (name for name in archive.namelist() if not name.endswith("/"))
