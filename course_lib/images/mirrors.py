@@ -52,8 +52,7 @@ def fetch_tiny_imagenet(
         mirrors: Addresses of the official zip.
 
     Raises:
-        CourseError: The classes cannot be had; the data folder keeps what it had. Its `advice` has
-            the steps to do by hand.
+        CourseError: The classes cannot be had: the data folder stays, `advice` says what to do.
     """
     for wnid in wnids:
         if not re.fullmatch(r"n\d{8}", wnid):
@@ -104,13 +103,11 @@ def _from_mirrors(mirrors: Sequence[str], wnids: Sequence[str], target: Path) ->
                 raise DownloadFailed(str(error)) from error
         except DownloadFailed as error:
             reasons.append(f"{urlsplit(url).netloc}: {error}")
-    raise CourseError(
-        f"Tiny ImageNet cannot be fetched ({'; '.join(reasons)})",
-        advice=(
-            f"by hand: get {mirrors[0]} ({SIZE:,} bytes, md5 {MD5})",
-            f"and put it into {data_folder()}, or name it: python -m course_lib data --from FILE",
-        ),
+    advice = (
+        f"by hand: get {mirrors[0]} ({SIZE:,} bytes, md5 {MD5})",
+        f"and put it into {data_folder()}, or name it: python -m course_lib data --from FILE",
     )
+    raise CourseError(f"Tiny ImageNet cannot be fetched ({'; '.join(reasons)})", advice)
 
 
 def _whole(url: str, target: Path) -> None:
@@ -141,17 +138,16 @@ class _RemoteFile(io.RawIOBase):
 
     def readinto(self, buffer: memoryview) -> int:
         start, stop = self.position, min(self.position + len(buffer), SIZE)
-        if stop <= start:
-            return 0
-        buffer[: stop - start] = fetch_range(self.url, start, stop, SIZE)
-        self.position = stop
-        return stop - start
+        if start < stop:
+            buffer[: stop - start] = fetch_range(self.url, start, stop, SIZE)
+            self.position = stop
+        return self.position - start
 
 
 def _collect(files: Files, wnids: Sequence[str], check: bool = False) -> Classes:
     """Read some classes, and check that all their images are there and are the known ones."""
     members = class_members(files, wnids)
-    for name in (name for names in members.values() for name in names):
+    for name in sum(members.values(), []):
         if not MEMBER.fullmatch(name):
             raise CourseError(f"{files.root} has a file {name!r}, which the official set has not")
     lines = files.read(ANNOTATIONS).decode("ascii", "replace").splitlines()
@@ -160,10 +156,10 @@ def _collect(files: Files, wnids: Sequence[str], check: bool = False) -> Classes
         for label, wnid in enumerate(wnids):
             training, validation = members[f"train{label}"], members[f"val{label}"]
             if check and (len(training), len(validation)) != COUNTS:
-                raise CourseError(
-                    f"{files.root} has {len(training)} training and {len(validation)} validation "
-                    f"images of {wnid}, not {COUNTS[0]} and {COUNTS[1]}"
+                found = (
+                    f"{len(training)} training and {len(validation)} validation images of {wnid}"
                 )
+                raise CourseError(f"{files.root} has {found}, not {COUNTS[0]} and {COUNTS[1]}")
             own = [line for line in lines if line.split("\t")[1:2] == [wnid]]
             classes[wnid] = {ANNOTATIONS: "".join(f"{line}\n" for line in own).encode()}
             for name in (*training, *validation):

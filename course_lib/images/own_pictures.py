@@ -28,10 +28,9 @@ def class_folders(root: Path) -> list[Path]:
         raise CourseError(f"task folder {str(root)!r} cannot be read: {error.strerror}") from error
     if len(folders) != 2:
         names = ", ".join(path.name for path in folders[:5]) or "none"
-        raise CourseError(
-            f"task folder {str(root)!r} has {len(folders)} sub-folders ({names}): it must have "
-            "two, each with the pictures of one class"
-        )
+        wanted = "it must have two, each with the pictures of one class"
+        found = f"{len(folders)} sub-folders ({names})"
+        raise CourseError(f"task folder {str(root)!r} has {found}: {wanted}")
     return folders
 
 
@@ -41,10 +40,7 @@ def load_folder(root: Path) -> tuple[Examples, Examples]:
     Each picture is turned upright (EXIF), cut to its central square and resized. Both classes give
     as many images as the smaller one has; a fifth is held out. The images' own digests decide
     which, so that the test set is the same for all arms and seeds, wherever the files are.
-
-    Raises:
-        CourseError: Not two sub-folders, fewer than 10 pictures in a class, or a file that is huge
-            or no still picture of 8 bits per channel.
+    CourseError if a class has fewer than 10 pictures, or a file is huge or no still 8-bit picture.
     """
     classes = []
     for folder in class_folders(root):

@@ -23,7 +23,12 @@ WNIDS = {"dogs": "n02099601", "cats": "n02123394", "goldfish": "n01443537"}
 SCENES = {"dogs": "dog", "cats": "cat", "goldfish": "goldfish"}
 TASKS = ("dogs-vs-goldfish", "dogs-vs-cats", "mnist-0-vs-8")
 FOLDER = "folder:"  # begins the name of a task of your own, before its folder's path
-SOURCES = ("tiny-imagenet", "mnist", "stand-in", "folder")
+SOURCES = {
+    "tiny-imagenet": "the paper's images (Tiny ImageNet)",
+    "mnist": "real MNIST digits",
+    "stand-in": "drawn stand-ins (the paper's images are not on this disk)",
+    "folder": "pictures of your own",
+}
 STAND_IN_COUNTS = (500, 50)  # scenes per class to train and validate on, and held out
 TRAINING_SHARE = 0.8  # "divided by a 80:20 split between training and validation" (§4)
 
@@ -50,15 +55,9 @@ class Task:
                 raise CourseError(f"{name} images' side {side} must be a multiple of 4")
 
     def __str__(self) -> str:
-        kind = {
-            "tiny-imagenet": "the paper's images (Tiny ImageNet)",
-            "mnist": "real MNIST digits",
-            "stand-in": "drawn stand-ins (the paper's images are not on this disk)",
-            "folder": "pictures of your own",
-        }[self.source]
         train, validation, test = (len(part.labels) for part in self.parts)
         sizes = f"{train} training, {validation} validation, {test} test images"
-        return f"{self.name}: {sizes}, {kind}"
+        return f"{self.name}: {sizes}, {SOURCES[self.source]}"
 
     @property
     def title(self) -> str:
@@ -161,7 +160,7 @@ def _load_parts(name: str, classes: tuple[str, str], source: str) -> tuple[Examp
 
 
 def _own_pictures(path: str, source: str) -> tuple[str, tuple[str, str], Examples, Examples, str]:
-    """Name, classes, images and source of a folder's task; the name is fit for a file's."""
+    """Name (fit for a file's), classes, images and source of a folder's task."""
     root = Path(path).expanduser()
     choose(f"source of {FOLDER}{path}", source, ("auto", "folder"))
     first, second = (folder.name for folder in class_folders(root))

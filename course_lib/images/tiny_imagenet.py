@@ -40,16 +40,11 @@ def find_tiny_imagenet() -> Path | None:
 def load_tiny_imagenet(root: Path, wnids: Sequence[str]) -> tuple[Examples, Examples]:
     """Official training and validation images of some classes, RGB: (N, 3, 64, 64) each.
 
-    Decoded images are kept under `runs/cache/`, named after a digest of the names, sizes and
-    stamps of their files.
-
-    Args:
-        root: The official folder, or the official zip, which is read without unpacking.
-        wnids: WordNet names such as n02099601; the first one's label is 0.
+    `root` is the official folder or zip, read without unpacking; the first of `wnids` has label 0.
+    Decoded images are kept under `runs/cache/`, by a digest of their files' names and stamps.
 
     Raises:
-        CourseError: A wnid is absent or has fewer than 10 images, the zip is cut off or is none, or
-            an image cannot be decoded or is not 64×64.
+        CourseError: A class is absent or has fewer than 10 images, or a file is damaged or odd.
     """
     with open_official(root) as files:
         members = {part: sorted(names) for part, names in class_members(files, wnids).items()}
@@ -151,14 +146,11 @@ def _check_count(files: Files, wnid: str, training: int, validation: int) -> Non
     if not training:
         known = files.wnids()
         shown = ", ".join(known[:5]) + (f" and {len(known) - 5} more" if len(known) > 5 else "")
-        raise CourseError(
-            f"wnid {wnid!r} has no images in {files.root}: it holds {shown or 'none'}"
-        )
+        holds = f"it holds {shown or 'none'}"
+        raise CourseError(f"wnid {wnid!r} has no images in {files.root}: {holds}")
     if training < FEWEST or not validation:
-        raise CourseError(
-            f"wnid {wnid!r} has {training} training and {validation} validation images in "
-            f"{files.root}: a task needs {FEWEST} and 1 or more"
-        )
+        found = f"{training} training and {validation} validation images in {files.root}"
+        raise CourseError(f"wnid {wnid!r} has {found}: a task needs {FEWEST} and 1 or more")
 
 
 def _decode(files: Files, names: Sequence[str]) -> np.ndarray:

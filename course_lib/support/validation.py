@@ -17,10 +17,9 @@ P, R = ParamSpec("P"), TypeVar("R")
 
 
 class CourseError(ValueError):
-    """Bad input from a reader: one line that names the value and what is allowed.
+    """Bad input: one line that names the value and what is allowed, and further lines of `advice`.
 
-    The command prints it without a traceback and ends with exit code 2. `advice` is further lines
-    for it to print: what the reader can do, where that does not fit in one.
+    The command prints them without a traceback and ends with exit code 2.
     """
 
     def __init__(self, message: str, advice: Iterable[str] = ()) -> None:
@@ -62,16 +61,12 @@ def tensor(name: str, value: object, form: str, kind: str) -> None:
     any size, the same wherever it stands. The kind is how its dtype begins: "uint8" or "float".
     """
     sides, shape = form.split(), tuple(getattr(value, "shape", ()))
-    sizes: dict[str, int] = {}
-
-    def fits(side: str, size: int) -> bool:
-        if side.isalpha():
-            return size > 0 and sizes.setdefault(side, size) == size
-        return str(size) in side.split("|")
-
-    dtype = getattr(value, "dtype", None)
-    right_kind = str(dtype).startswith(f"torch.{kind}")
-    if not (right_kind and len(shape) == len(sides) and all(map(fits, sides, shape))):
+    pairs, dtype = dict(zip(sides, shape, strict=False)), getattr(value, "dtype", None)
+    right_sizes = len(shape) == len(sides) and all(
+        0 < size == pairs[side] if side.isalpha() else str(size) in side.split("|")
+        for side, size in zip(sides, shape, strict=True)
+    )
+    if not (right_sizes and str(dtype).startswith(f"torch.{kind}")):
         found = type(value).__name__ if dtype is None else f"{shape} {dtype}"
         wanted = ", ".join(sides) + "," * (len(sides) == 1)
         raise CourseError(f"{name} {found} must be a tensor ({wanted}) of {kind}, not empty")
@@ -80,10 +75,9 @@ def tensor(name: str, value: object, form: str, kind: str) -> None:
 def checks(**forms: object) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Check a function's arguments at its door, so that its body holds nothing but the lesson.
 
-    Args:
-        forms: for an argument's name what it must be: for a tensor its form and kind, as in
-            "N 3 H W uint8" (see `tensor`; a letter is one size for all arguments) or "N labels";
-            a tuple of names to choose from; a type; or the least whole number.
+    Each must be a tensor of a form and kind, as in "N 3 H W uint8" (see `tensor`; a letter is one
+    size for all arguments) or "N labels"; one of a tuple of names; of a type; or a whole number of
+    at least this.
     """
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
@@ -108,17 +102,16 @@ def _check(name: str, value: object, form: object, sizes: dict[str, int]) -> Non
         choose(name, value, form)
     elif isinstance(form, int):
         whole_number(name, value, form)
-    elif isinstance(form, type):
-        if not isinstance(value, form):
-            raise CourseError(f"{name} {value!r} must be a {form.__name__}")
-    else:
-        *sides, kind = str(form).split()
+    elif isinstance(form, str):
+        *sides, kind = form.split()
         known = " ".join(str(sizes.get(side, side)) for side in sides)
         if kind == "labels":
             check_labels(name, value, known)
         else:
             tensor(name, value, known, kind)
         sizes.update(zip(sides, value.shape, strict=True))
+    elif not isinstance(value, form):
+        raise CourseError(f"{name} {value!r} must be a {form.__name__}")
 
 
 def check_labels(name: str, labels: Tensor, form: str = "N") -> None:
