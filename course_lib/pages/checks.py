@@ -26,7 +26,6 @@ from course_lib.support.devices import find_device
 from course_lib.support.files import BUNDLED, data_folder, make_folder, runs_folder
 from course_lib.support.validation import CourseError
 
-NEEDED = 2**30  # bytes of free disk: many times what the quick course writes
 INSTALL = "python -m pip install -e ."
 
 
@@ -44,10 +43,8 @@ class Finding(NamedTuple):
 
 def run_checks() -> Iterator[Finding]:
     """Yield the finding of every check in turn; an error within a check is its finding."""
-    for check in (
-        _packages, _processor, _kernel, _runs, _bundled, _replication, _tiny_imagenet, _mnist,
-        _generators,
-    ):  # fmt: skip
+    machine, files = (_packages, _processor, _kernel, _runs), (_bundled, _replication)
+    for check in (*machine, *files, _tiny_imagenet, _mnist, _generators):
         try:
             yield check()
         except CourseError as error:
@@ -55,7 +52,6 @@ def run_checks() -> Iterator[Finding]:
 
 
 def _packages() -> Finding:
-    """Each package that pyproject.toml asks for, in a version that it allows."""
     wrong = []
     for package in map(Requirement, importlib.metadata.requires("augmentation-course") or ()):
         if package.marker and not package.marker.evaluate({"extra": ""}):
@@ -79,7 +75,6 @@ def _processor() -> Finding:
 
 
 def _kernel() -> Finding:
-    """A kernel as JupyterLab starts it, which must find the course."""
     quiet = {"extra_arguments": ["--log-level=ERROR"]}
     try:
         with run_kernel(kernel_name="python3", startup_timeout=60, **quiet) as kernel:
@@ -92,12 +87,11 @@ def _kernel() -> Finding:
 
 
 def _runs() -> Finding:
-    """The runs folder can be written, has room, and holds only complete results."""
     folder = runs_folder()
     make_folder(folder)
     free = shutil.disk_usage(folder).free
     space = f"{folder} can be written, {free / 2**30:.0f} GB are free"
-    if free < NEEDED:
+    if free < 2**30:  # many times what the quick course writes
         return Finding(False, space, "the course needs 1 GB: make room, or set COURSE_RUNS")
     for preset in folder.glob("*/"):
         for path in read_results(preset)[1]:
@@ -106,7 +100,6 @@ def _runs() -> Finding:
 
 
 def _bundled() -> Finding:
-    """The course's own data files have the bytes that they were published with."""
     lines = (BUNDLED / "bundled.sha256").read_text(encoding="ascii").splitlines()
     for digest, name in (line.split("  ") for line in lines):
         path = BUNDLED / name
@@ -143,7 +136,6 @@ def _mnist() -> Finding:
 
 
 def _generators() -> Finding:
-    """All bundled generators load, and all published ones that are on the disk."""
     published = [style for style in STYLES if generator_path(style, "published").exists()]
     for kind, styles in (("bundled", STYLES), ("published", published)):
         for style in styles:

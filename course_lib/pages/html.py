@@ -31,11 +31,7 @@ class Page(NamedTuple):
 
 
 def read_notebook(path: Path) -> nbformat.NotebookNode:
-    """Return the notebook in the file `path`, or a document (*.md) as a notebook of one cell.
-
-    Raises:
-        CourseError: the file is not a notebook.
-    """
+    """Return the notebook in the file `path`, or a document (*.md) as a notebook of one cell."""
     if path.suffix == ".md":
         text = nbformat.v4.new_markdown_cell(path.read_text(encoding="utf-8"))
         return nbformat.v4.new_notebook(cells=[text])
@@ -60,9 +56,6 @@ def write_pages(
 
     `folder` holds the source notebooks, their images and the documents (*.md); `results` is an HTML
     table for the index.
-
-    Raises:
-        CourseError: a notebook cannot be read, or a page cannot be written.
     """
     pages = [_describe(notebook, folder) for notebook in executed]
     for number, notebook in enumerate(executed):
@@ -76,7 +69,6 @@ def write_pages(
 
 
 def _describe(path: Path, folder: Path) -> Page:
-    """The page of a notebook or document, described by its first text."""
     text = [cell.source for cell in read_notebook(path).cells if cell.cell_type == "markdown"]
     title, _, opening = (text[0] if text else path.stem).strip().partition("\n")
     title = _plain(_markdown(title.lstrip("# ")))
@@ -84,7 +76,6 @@ def _describe(path: Path, folder: Path) -> Page:
 
 
 def _export(path: Path, page: Page, folder: Path, target: Path, **links: object) -> None:
-    """Write the page of a notebook or document, with links to its neighbours."""
     notebook = read_notebook(path)
     notebook.metadata.pop("widgets", None)  # would become a script
     heading = ""
@@ -107,7 +98,6 @@ def _export(path: Path, page: Page, folder: Path, target: Path, **links: object)
 
 
 def _write(page: Path, **content: object) -> None:
-    """Fill the template of all pages."""
     source = Path(__file__).with_name("page.html.j2").read_text(encoding="utf-8")
     template = jinja2.Template(source, autoescape=True)
     text = template.render(HtmlFormatter=HtmlFormatter, **content)
@@ -170,11 +160,9 @@ class _Exporter(HTMLExporter):
 
 
 def _markdown(source: str, folder: str = "", attachments: dict | None = None) -> str:
-    """Markdown as HTML, with the images of `folder` and of the cell embedded."""
     renderer = _Renderer(escape=False, embed_images=True, path=folder, attachments=attachments)
     return MarkdownWithMath(renderer).render(source)
 
 
 def _plain(markup: str) -> str:
-    """The text of HTML."""
     return html.unescape(re.sub(r"<[^>]+>", "", markup)).strip()

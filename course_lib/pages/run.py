@@ -39,11 +39,7 @@ def list_notebooks(folder: Path = NOTEBOOKS) -> list[Path]:
 
 
 def read_parameters(notebook: Path) -> dict[str, object]:
-    """Return the parameters that `notebook` declares, with their default values.
-
-    Raises:
-        CourseError: the notebook cannot be read, or a default is not a plain literal.
-    """
+    """Return the parameters that `notebook` declares, with their default values (literals)."""
     read_notebook(notebook)
     parameters = {}
     for name, line in papermill.inspect_notebook(notebook).items():
@@ -58,11 +54,8 @@ def read_parameters(notebook: Path) -> dict[str, object]:
 def parse_parameters(assignments: Sequence[str], folder: Path = NOTEBOOKS) -> dict[str, object]:
     """Return the values of assignments "name=value" to parameters of the notebooks of `folder`.
 
-    Nothing is evaluated: a value is plain text where the default is text, else a Python literal.
-
-    Raises:
-        CourseError: an assignment is malformed or names no parameter, or its value does not have
-            its default's type, or is negative, or 0 where the default counts something.
+    Nothing is evaluated: a value is plain text where the default is text, else a Python literal of
+    the default's type, not negative, and not 0 where the default counts something.
     """
     defaults: dict[str, object] = {}
     for notebook in list_notebooks(folder):
@@ -80,7 +73,6 @@ def parse_parameters(assignments: Sequence[str], folder: Path = NOTEBOOKS) -> di
 
 
 def _parse(name: str, text: str, default: Any) -> object:
-    """`text` as a value of the type of `default`."""
     kind = type(default)
     try:
         value = text if kind is str else ast.literal_eval(text)
@@ -90,7 +82,7 @@ def _parse(name: str, text: str, default: Any) -> object:
         value = float(value)
     fits = type(value) is kind
     if fits and kind is list and default:
-        fits = {type(item) for item in value} <= {type(item) for item in default}
+        fits = set(map(type, value)) <= set(map(type, default))
     if not fits:
         wanted = f"{KINDS.get(kind, kind.__name__)} like its default {default!r}"
         raise CourseError(f"parameter {name} {text!r} must be {wanted}")
@@ -119,10 +111,9 @@ def run_notebooks(
         results: called when the notebooks have run; returns an HTML table for the index.
 
     Raises:
-        NotebookFailed: a notebook failed, died or took too long. The later ones are not run; the
-            partly executed notebook is kept, and those before it have their pages.
-        CourseError: no notebooks, a value that a notebook's code refused, or `out` cannot be
-            written.
+        NotebookFailed: a notebook failed, died or took too long: it is kept, and those before it
+            have their pages.
+        CourseError: a notebook's code refused a value.
     """
     given, values, cells = {**parameters, "preset": preset}, {}, 0
     for path in list_notebooks(folder):
@@ -136,8 +127,8 @@ def run_notebooks(
             old.unlink()
 
     executed: list[Path] = []
-    # nbclient answers the kernel's output widgets from two sides at once and can wait for ever
-    # (nbclient issue 312). Nobody here needs the answers: not sending them ends the wait.
+    # nbclient answers output widgets from two sides at once and can wait for ever (its issue 312).
+    # Nobody here needs the answers: not sending them ends the wait.
     with (
         tqdm(total=cells, unit="cell", file=sys.stderr, disable=None, leave=False) as bar,
         patch.object(OutputWidget, "send", lambda *args, **kwargs: None),
@@ -165,7 +156,6 @@ class _ThisPython(AsyncKernelManager):
 
 
 def _execute(path: Path, target: Path, values: dict, timeout: float, bar: tqdm) -> None:
-    """Execute the notebook `path` and write it to `target`; NotebookFailed if it fails."""
     start, begun = time.monotonic(), []  # begun: the cells so far; the last one is running
     try:
         notebook = papermill.execute_notebook(
