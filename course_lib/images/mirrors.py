@@ -6,7 +6,7 @@ import hashlib
 import io
 import re
 import zipfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -30,11 +30,9 @@ MIRRORS = (
 DIGESTS = BUNDLED / f"{NAME}.sha256"  # of the default classes' images, as sha256sum writes them
 MEMBER = re.compile(r"(train/(n\d{8})/images/\2_\d+|val/images/val_\d+)\.JPEG")
 NEAR = 2**16  # bytes asked for at a time: the zip has a class's training images side by side
-# Of the official zip: its bytes, their md5, and each class's images for training and validation.
-SIZE, MD5 = 248_100_043, "90528d7ca1a48142e341f4ef8d21d0de"
-COUNTS = (500, 50)
-# wnid → name in the official layout → content; the annotations are the class's own lines.
-Classes = dict[str, dict[str, bytes]]
+SIZE, MD5 = 248_100_043, "90528d7ca1a48142e341f4ef8d21d0de"  # of the official zip, in bytes
+COUNTS = (500, 50)  # images per class, for training and validation
+Classes = dict[str, dict[str, bytes]]  # wnid → official name → content, with its own annotations
 
 
 def fetch_tiny_imagenet(
@@ -145,7 +143,6 @@ class _RemoteFile(io.RawIOBase):
 
 
 def _collect(files: Files, wnids: Sequence[str], check: bool = False) -> Classes:
-    """Read some classes, and check that all their images are there and are the known ones."""
     members = class_members(files, wnids)
     for name in sum(members.values(), []):
         if not MEMBER.fullmatch(name):
@@ -156,10 +153,9 @@ def _collect(files: Files, wnids: Sequence[str], check: bool = False) -> Classes
         for label, wnid in enumerate(wnids):
             training, validation = members[f"train{label}"], members[f"val{label}"]
             if check and (len(training), len(validation)) != COUNTS:
-                found = (
-                    f"{len(training)} training and {len(validation)} validation images of {wnid}"
-                )
-                raise CourseError(f"{files.root} has {found}, not {COUNTS[0]} and {COUNTS[1]}")
+                counts = f"{len(training)} training and {len(validation)} validation images"
+                wanted = f"not {COUNTS[0]} and {COUNTS[1]}"
+                raise CourseError(f"{files.root} has {counts} of {wnid}, {wanted}")
             own = [line for line in lines if line.split("\t")[1:2] == [wnid]]
             classes[wnid] = {ANNOTATIONS: "".join(f"{line}\n" for line in own).encode()}
             for name in (*training, *validation):
@@ -171,7 +167,6 @@ def _collect(files: Files, wnids: Sequence[str], check: bool = False) -> Classes
 
 
 def _wrong(classes: Classes) -> list[str]:
-    """Names of images whose SHA-256 differs from the known one."""
     lines = DIGESTS.read_text(encoding="ascii").splitlines()
     known = {name: digest for digest, name in map(str.split, lines)}
     images = [image for members in classes.values() for image in members.items()]
@@ -179,7 +174,7 @@ def _wrong(classes: Classes) -> list[str]:
     return [name for name, digest in digests.items() if known.get(name, digest) != digest]
 
 
-def _write_zip(path: Path, classes: Mapping[str, Mapping[str, bytes]]) -> None:
+def _write_zip(path: Path, classes: Classes) -> None:
     """Write classes as a zip in the official layout; the same classes give the same bytes."""
     lists = {"wnids.txt": "".join(f"{wnid}\n" for wnid in sorted(classes)).encode()}
     lists[ANNOTATIONS] = b"".join(classes[wnid][ANNOTATIONS] for wnid in sorted(classes))

@@ -1,7 +1,8 @@
 """A procedural stand-in for the Tiny ImageNet classes goldfish, golden retriever and Persian cat.
 
 Every animal is a list of tapered capsules painted back to front over a background, then lit,
-blurred and made noisy like a photograph. The pixels are the same bytes on every platform, so this
+blurred and made noisy like a photograph: position, scale, rotation, side, pose, colour, light,
+background, clutter, occluders, blur and noise vary. The bytes are the same on every platform: this
 file uses only what IEEE 754 rounds exactly: no sin, exp or powers, no float sums over an axis, no
 matrix products. NumPy's Generator may change between versions, a bit generator's raw output not.
 """
@@ -17,21 +18,6 @@ from course_lib.support.validation import choose, whole_number
 
 Array = np.ndarray
 CLASSES = ("goldfish", "dog", "cat")
-
-NUISANCES = {
-    "position": "the animal is off centre, sometimes cut by the frame (undone by: shift)",
-    "scale": "from a small whole body to a close-up of the head (zoom, crop)",
-    "rotation": "the camera is tilted and the animal leans (rotation)",
-    "mirror": "the animal faces left or right (horizontal flip)",
-    "pose": "side, sitting, lying or frontal view; limbs, head and body bend (shear, warp)",
-    "colour": "coat and scale colours vary and overlap between the classes (hue, saturation)",
-    "lighting": "exposure, contrast, colour cast, direction of the light (colour jitter)",
-    "background": "grass, room, water, plain, sand or dark, shared between the classes (none)",
-    "clutter": "objects out of focus behind the animal (none)",
-    "occluder": "blades, bars or arms in front of the animal (random erasing)",
-    "blur": "focus and motion blur (Gaussian blur)",
-    "noise": "sensor noise (Gaussian noise)",
-}
 
 SIZE = 64
 CHUNK = 10  # images drawn together: small enough that their planes stay in the processor's cache
@@ -108,7 +94,6 @@ class _Animal(NamedTuple):
     lean: float  # tangent of half the largest angle of rotation
 
 
-# Dogs and cats share their coat colours; golden and red are goldfish colours as well.
 GOLDEN, RED, ORANGE = (0.85, 0.62, 0.33), (0.7, 0.43, 0.19), (0.9, 0.55, 0.22)
 CREAM, GREY, BLACK = (0.93, 0.86, 0.72), (0.6, 0.58, 0.57), (0.26, 0.22, 0.2)
 WHITE, FLAME = (0.95, 0.93, 0.9), (0.9, 0.3, 0.1)
@@ -186,7 +171,6 @@ class _Dice:
         return (low + (high - low) * (raw * 2.0**-53)).astype(np.float32).reshape(CHUNK, *shape)
 
     def chance(self, odds: float, *shape: int) -> Array:
-        """Booleans (CHUNK, *shape) that are true with probability `odds`."""
         return self.uniform(0, 1, *shape) < odds
 
     def pick(self, odds: Sequence[float], *shape: int) -> Array:

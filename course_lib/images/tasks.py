@@ -106,8 +106,7 @@ def load_task(
     Args:
         name: One of TASKS, any two Tiny ImageNet classes as `n02099601-vs-n02123394`, or
             `folder:PATH`; that task is then named after its classes: `folder-cups-vs-mugs`.
-        source: One of SOURCES; "auto" takes the paper's images if they are on disk, else the
-            stand-in.
+        source: One of SOURCES, or "auto": the paper's images if on disk, else the stand-in.
         seed: Decides the split, which is 80:20 and stratified; all arms of a seed share it.
         images_per_class: How many images to use, 5 or more; None is all (500; MNIST 1,000).
     """

@@ -154,7 +154,6 @@ def _check_count(files: Files, wnid: str, training: int, validation: int) -> Non
 
 
 def _decode(files: Files, names: Sequence[str]) -> np.ndarray:
-    """All images of one class in one part: (N, 3, 64, 64) uint8."""
     content = {f"{files.root}: {name}": files.read(name) for name in names}
     return np.stack(decode_pictures(content, _checked, "is no readable image ({}): get it again"))
 

@@ -58,10 +58,9 @@ def _packages() -> Finding:
             continue
         try:
             version = importlib.metadata.version(package.name)
-            good = package.specifier.contains(version, prereleases=True)
         except importlib.metadata.PackageNotFoundError:
-            version, good = "none", False
-        if not good:
+            version = "none"
+        if version == "none" or not package.specifier.contains(version, prereleases=True):
             wrong.append(f"{package.name} {version} instead of {package.specifier}")
     python = f"Python {platform.python_version()}, torch {torch.__version__}"
     if wrong:
@@ -101,7 +100,7 @@ def _runs() -> Finding:
 
 def _bundled() -> Finding:
     lines = (BUNDLED / "bundled.sha256").read_text(encoding="ascii").splitlines()
-    for digest, name in (line.split("  ") for line in lines):
+    for digest, name in map(str.split, lines):
         path = BUNDLED / name
         if not path.exists() or hashlib.sha256(path.read_bytes()).hexdigest() != digest:
             state = "damaged" if path.exists() else "missing"

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import jinja2
 import nbformat
+from markupsafe import Markup
 from math_core import LatexError, LatexToMathML
 from nbconvert.exporters import HTMLExporter
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
@@ -63,15 +64,15 @@ def write_pages(
     documents = {path: _describe(path, folder) for path in sorted(folder.glob("*.md"))}
     for path, page in documents.items():
         _export(path, page, folder, target)
-    index, results = target / "index.html", _whole_names(results)
-    _write(index, index=pages, documents=documents.values(), preset=preset, results=results)
+    index, table = target / "index.html", _whole_names(results)
+    _write(index, index=pages, documents=documents.values(), preset=preset, results=table)
     return index
 
 
 def _describe(path: Path, folder: Path) -> Page:
     text = [cell.source for cell in read_notebook(path).cells if cell.cell_type == "markdown"]
     title, _, opening = (text[0] if text else path.stem).strip().partition("\n")
-    title = _plain(_markdown(title.lstrip("# ")))
+    title = Markup(_markdown(title.lstrip("# "))).striptags()
     return Page(f"{path.stem}.html", title, _markdown(opening, str(folder)))
 
 
@@ -82,7 +83,7 @@ def _export(path: Path, page: Page, folder: Path, target: Path, **links: object)
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
             headings = re.findall(r"^#+ +(.+)$", cell.source, flags=re.MULTILINE)
-            heading = _plain(_markdown(headings[-1])) if headings else heading
+            heading = Markup(_markdown(headings[-1])).striptags() if headings else heading
         if "outputs" in cell:
             cell.outputs = [part for output in cell.outputs for part in _static(output)]
         for output in cell.get("outputs", []):
@@ -92,8 +93,7 @@ def _export(path: Path, page: Page, folder: Path, target: Path, **links: object)
                 output.data["text/html"] = _whole_names(output.data["text/html"])
     # A kernel sends what a cell prints in arbitrary pieces: show them in one box.
     exporter = _Exporter(template_name="basic", preprocessors=[CoalesceStreamsPreprocessor])
-    resources = {"metadata": {"path": str(folder)}}
-    body, _ = exporter.from_notebook_node(notebook, resources)
+    body, _ = exporter.from_notebook_node(notebook, {"metadata": {"path": str(folder)}})
     _write(target / page.file, title=page.title, body=body, **links)
 
 
@@ -116,8 +116,7 @@ def _static(output: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
 
 def _whole_names(markup: str) -> str:
     """HTML whose table cells do not break a name such as dogs-vs-cats at its hyphens."""
-    name = r"(?<=>)([^\s<>]+-[^\s<>]+)(?=</t[dh]>)"
-    return re.sub(name, r'<span class="name">\1</span>', markup)
+    return re.sub(r"(?<=>)([^\s<>]+-[^\s<>]+)(?=</t[dh]>)", r'<span class="name">\1</span>', markup)
 
 
 class _Renderer(IPythonRenderer):
@@ -149,8 +148,6 @@ def _formula(latex: str, display: bool) -> str:
 
 
 class _Exporter(HTMLExporter):
-    """The cells of a notebook as HTML, without prompts and without scripts."""
-
     exclude_input_prompt = exclude_output_prompt = True
 
     @jinja2.pass_context
@@ -162,7 +159,3 @@ class _Exporter(HTMLExporter):
 def _markdown(source: str, folder: str = "", attachments: dict | None = None) -> str:
     renderer = _Renderer(escape=False, embed_images=True, path=folder, attachments=attachments)
     return MarkdownWithMath(renderer).render(source)
-
-
-def _plain(markup: str) -> str:
-    return html.unescape(re.sub(r"<[^>]+>", "", markup)).strip()

@@ -102,18 +102,9 @@ def run_notebooks(
 ) -> Path:
     """Execute all notebooks of `folder` in order; return the index of the pages made from them.
 
-    Args:
-        preset: value of the parameter `preset`, and the folder's name under `runs/`.
-        parameters: further values (see `parse_parameters`), for each notebook that has the name.
-        folder: the folder of the notebooks; each runs in it, as it does in JupyterLab.
-        timeout: seconds that each notebook may take as a whole.
-        out: where to write `notebooks/` and `html/`; `runs/<preset>` if None.
-        results: called when the notebooks have run; returns an HTML table for the index.
-
-    Raises:
-        NotebookFailed: a notebook failed, died or took too long: it is kept, and those before it
-            have their pages.
-        CourseError: a notebook's code refused a value.
+    `parameters` go to each notebook that has the name; `timeout` is in seconds per notebook; `out`,
+    by default `runs/<preset>`, gets `notebooks/` and `html/`; `results` is called at the end for an
+    HTML table in the index. NotebookFailed leaves the pages of those before it.
     """
     given, values, cells = {**parameters, "preset": preset}, {}, 0
     for path in list_notebooks(folder):
@@ -148,9 +139,7 @@ def run_notebooks(
 
 
 class _ThisPython(AsyncKernelManager):
-    """Starts the kernel with the running Python, whatever kernels the reader has installed."""
-
-    @default("kernel_spec_manager")
+    @default("kernel_spec_manager")  # the running Python, whatever kernels the reader has installed
     def _no_installed_kernels(self) -> KernelSpecManager:
         return KernelSpecManager(kernel_dirs=[], parent=self)
 
@@ -193,8 +182,6 @@ def _execute(path: Path, target: Path, values: dict, timeout: float, bar: tqdm) 
     if begun:
         code = re.search(r"^ *[^\s#].*", begun[-1].source, re.M)
         where = f"cell [{len(begun)}] {shorten(code[0] if code else '', 60)!r}"
-    raise NotebookFailed(
-        f"{path.stem} {what} after {time.monotonic() - start:.0f} s\n"
-        f"{where}: {shorten(why, 200)}\n"
-        f"partly executed notebook: {target}"
-    )
+    summary = f"{path.stem} {what} after {time.monotonic() - start:.0f} s"
+    kept = f"partly executed notebook: {target}"
+    raise NotebookFailed(f"{summary}\n{where}: {shorten(why, 200)}\n{kept}")

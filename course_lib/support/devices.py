@@ -40,9 +40,9 @@ def find_device(device: str) -> torch.device:
 def precision(device: str) -> torch.dtype:
     """bfloat16 where the device multiplies it faster than float32, else float32."""
     kind = find_device(device).type
-    asked = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
     fast = kind == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
-    if kind == "cpu":  # elsewhere a CPU emulates it, several times slower
+    if kind == "cpu":  # others emulate it, several times slower
+        asked = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
         fast = any(getattr(torch.cpu, name, lambda: False)() for name in asked)
     return torch.bfloat16 if fast else torch.float32
 

@@ -65,8 +65,7 @@ def fetch_file(url: str, path: Path, size: int | None = None) -> None:
     have = path.stat().st_size if path.exists() else 0
     if have and have == size:
         return
-    if size is not None and have > size:
-        have = 0
+    have = 0 if size is not None and have > size else have
     with _get(url, f"{have}-" if have else "") as answer:
         if answer.status_code != 206:
             _expect(answer, 200)

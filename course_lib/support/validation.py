@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable, Iterable
 from difflib import get_close_matches
 from numbers import Real
-from typing import TYPE_CHECKING, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 if TYPE_CHECKING:  # the command must not wait for torch before it can refuse a value
     from torch import Tensor
@@ -57,8 +57,8 @@ def number(name: str, value: object, low: float = -math.inf, high: float = math.
 def tensor(name: str, value: object, form: str, kind: str) -> None:
     """Raise a CourseError unless `value` is a tensor of this form and kind with something in it.
 
-    The form is its sides, as in "N 3 H W": a number is that size, "1|3" is either, and a letter is
-    any size, the same wherever it stands. The kind is how its dtype begins: "uint8" or "float".
+    The form is its sides, as in "N 1|3 S S": a letter is any size, the same wherever it stands. The
+    kind is how its dtype begins: "uint8" or "float".
     """
     sides, shape = form.split(), tuple(getattr(value, "shape", ()))
     pairs, dtype = dict(zip(sides, shape, strict=False)), getattr(value, "dtype", None)
@@ -72,12 +72,11 @@ def tensor(name: str, value: object, form: str, kind: str) -> None:
         raise CourseError(f"{name} {found} must be a tensor ({wanted}) of {kind}, not empty")
 
 
-def checks(**forms: object) -> Callable[[Callable[P, R]], Callable[P, R]]:
+def checks(**forms: Any) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Check a function's arguments at its door, so that its body holds nothing but the lesson.
 
-    Each must be a tensor of a form and kind, as in "N 3 H W uint8" (see `tensor`; a letter is one
-    size for all arguments) or "N labels"; one of a tuple of names; of a type; or a whole number of
-    at least this.
+    An argument's form is a tensor's form and kind, as in "N 3 H W uint8" (a letter is one size for
+    all arguments) or "N labels"; a tuple of names; a type; or the least whole number.
     """
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
@@ -97,7 +96,7 @@ def checks(**forms: object) -> Callable[[Callable[P, R]], Callable[P, R]]:
     return decorate
 
 
-def _check(name: str, value: object, form: object, sizes: dict[str, int]) -> None:
+def _check(name: str, value: Any, form: Any, sizes: dict[str, int]) -> None:
     if isinstance(form, tuple):
         choose(name, value, form)
     elif isinstance(form, int):
