@@ -1,7 +1,5 @@
 """The `course` command: `python -m course_lib VERB`."""
 
-from __future__ import annotations
-
 import re
 import sys
 from pathlib import Path

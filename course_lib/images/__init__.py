@@ -1,7 +1,5 @@
 """Where images come from: the paper's two data sets, stand-ins, and pictures of your own."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import NamedTuple
 

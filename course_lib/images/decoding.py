@@ -1,7 +1,5 @@
 """Picture files → pixels: the one place that meets damaged, huge and odd files."""
 
-from __future__ import annotations
-
 import io
 import warnings
 from collections.abc import Callable, Mapping
@@ -25,8 +23,7 @@ def decode_pictures(
 ) -> list[np.ndarray]:
     """Decode `files` (name, for errors → path or content) in threads: uint8 arrays (3, H, W), RGB.
 
-    `prepare` is applied to each picture first and may raise Unfit. `unreadable` is what the
-    CourseError says of a damaged or huge file; {} stands for the reason.
+    `prepare` comes first and may raise Unfit; `unreadable` is for a damaged or huge file.
     """
 
     def decode(name: str, file: Path | bytes) -> np.ndarray:

@@ -1,7 +1,5 @@
 """Tiny ImageNet from its servers: of 248 MB, only the classes that a task needs."""
 
-from __future__ import annotations
-
 import hashlib
 import io
 import re
@@ -41,13 +39,8 @@ def fetch_tiny_imagenet(
     """Bring some classes of Tiny ImageNet into the data folder's zip, unless it has them already.
 
     Each mirror in turn is asked for the classes' bytes or, if it does not hand out parts, for the
-    whole file, which resumes where an earlier call was cut off. Every image is checked: CRC-32,
-    images per class, and SHA-256 where `data/tiny-imagenet-200.sha256` has it.
-
-    Args:
-        wnids: The classes' WordNet names.
-        given: A zip or folder in the official layout to take them from, instead of a server.
-        mirrors: Addresses of the official zip.
+    whole file, which resumes where an earlier call was cut off. `given`, an official zip or folder,
+    is used instead. Every image is checked: CRC-32, images per class, SHA-256 where DIGESTS has it.
 
     Raises:
         CourseError: The classes cannot be had: the data folder stays, `advice` says what to do.

@@ -1,7 +1,5 @@
 """Real MNIST zeros and eights: a bundled part, or the whole set when its files are on disk."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

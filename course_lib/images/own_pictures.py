@@ -1,7 +1,5 @@
 """Pictures of your own: a folder with two sub-folders, each with the pictures of one class."""
 
-from __future__ import annotations
-
 import hashlib
 from functools import lru_cache
 from pathlib import Path

@@ -7,8 +7,6 @@ file uses only what IEEE 754 rounds exactly: no sin, exp or powers, no float sum
 matrix products. NumPy's Generator may change between versions, a bit generator's raw output not.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import NamedTuple
 

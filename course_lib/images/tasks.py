@@ -1,7 +1,5 @@
 """The course's two-class tasks (§4): images, labels, split and normalisation."""
 
-from __future__ import annotations
-
 import hashlib
 import re
 from dataclasses import dataclass, replace
@@ -89,7 +87,7 @@ class Task:
         mean, std = (value.to(images.device).view(-1, 1, 1) for value in (self.mean, self.std))
         return (images * std + mean).round().clamp(0, 255).to(torch.uint8)
 
-    def with_copies(self, copies: Tensor) -> Task:
+    def with_copies(self, copies: Tensor) -> "Task":
         """The same task with one augmented copy of each training image: N → 2N (§3.1)."""
         tensor("copies", copies, " ".join(map(str, self.train.images.shape)), "uint8")
         return replace(self, copies=copies)

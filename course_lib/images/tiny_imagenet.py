@@ -1,7 +1,5 @@
 """Tiny ImageNet, read from its official folder or straight from its official zip."""
 
-from __future__ import annotations
-
 import hashlib
 import struct
 import zipfile
@@ -61,7 +59,7 @@ def load_tiny_imagenet(root: Path, wnids: Sequence[str]) -> tuple[Examples, Exam
     return labelled(images[: len(wnids)]), labelled(images[len(wnids) :])
 
 
-def class_members(files: Files, wnids: Sequence[str]) -> dict[str, list[str]]:
+def class_members(files: "Files", wnids: Sequence[str]) -> dict[str, list[str]]:
     """The names of some classes' images: train0, train1, …, val0, val1, … → a list of names."""
     # Lines: file name, wnid and four numbers of a bounding box, separated by tabs.
     text = files.read(ANNOTATIONS).decode("ascii", "replace")
@@ -79,7 +77,7 @@ def class_members(files: Files, wnids: Sequence[str]) -> dict[str, list[str]]:
 
 
 @contextmanager
-def open_official(root: Path | str, file: BinaryIO | None = None) -> Iterator[Files]:
+def open_official(root: Path | str, file: BinaryIO | None = None) -> Iterator["Files"]:
     """The data set at `root`, or in a zip open as `file`; CourseError if it is neither."""
     if file is None and Path(root).is_dir():
         yield _Folder(Path(root))

@@ -1,7 +1,5 @@
 """What `course check` examines: the machine, the course's own files, the reader's data."""
 
-from __future__ import annotations
-
 import hashlib
 import importlib.metadata
 import os
@@ -26,6 +24,7 @@ from course_lib.support.devices import find_device
 from course_lib.support.files import BUNDLED, data_folder, make_folder, runs_folder
 from course_lib.support.validation import CourseError
 
+NEEDED = 2**30  # bytes of free disk: many times what the quick course writes
 INSTALL = "python -m pip install -e ."
 
 
@@ -90,7 +89,7 @@ def _runs() -> Finding:
     make_folder(folder)
     free = shutil.disk_usage(folder).free
     space = f"{folder} can be written, {free / 2**30:.0f} GB are free"
-    if free < 2**30:  # many times what the quick course writes
+    if free < NEEDED:
         return Finding(False, space, "the course needs 1 GB: make room, or set COURSE_RUNS")
     for preset in folder.glob("*/"):
         for path in read_results(preset)[1]:

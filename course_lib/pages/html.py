@@ -1,7 +1,5 @@
 """Executed notebooks as HTML pages that need nothing from the web."""
 
-from __future__ import annotations
-
 import html
 import re
 from collections.abc import Sequence
@@ -55,8 +53,7 @@ def write_pages(
 ) -> Path:
     """Write a page for each executed notebook and each document; return the path of their index.
 
-    `folder` holds the source notebooks, their images and the documents (*.md); `results` is an HTML
-    table for the index.
+    `folder` has the notebooks' images and the documents; `results` is an HTML table for the index.
     """
     pages = [_describe(notebook, folder) for notebook in executed]
     for number, notebook in enumerate(executed):
@@ -120,8 +117,6 @@ def _whole_names(markup: str) -> str:
 
 
 class _Renderer(IPythonRenderer):
-    """Markdown as HTML, with mathematics as MathML, which browsers show without the web."""
-
     def inline_math(self, body: str) -> str:
         return _formula(body, display=False)
 
@@ -140,7 +135,7 @@ class _Renderer(IPythonRenderer):
 
 
 def _formula(latex: str, display: bool) -> str:
-    """LaTeX as MathML; as it stands, marked with the class `latex`, if it is not understood."""
+    """LaTeX as MathML, which needs nothing from the web; as it stands if it is not understood."""
     try:
         return LatexToMathML().convert_with_local_state(latex, displaystyle=display)
     except LatexError:

@@ -1,7 +1,5 @@
 """Run the course's notebooks in order at a preset."""
 
-from __future__ import annotations
-
 import ast
 import re
 import sys
@@ -54,8 +52,7 @@ def read_parameters(notebook: Path) -> dict[str, object]:
 def parse_parameters(assignments: Sequence[str], folder: Path = NOTEBOOKS) -> dict[str, object]:
     """Return the values of assignments "name=value" to parameters of the notebooks of `folder`.
 
-    Nothing is evaluated: a value is plain text where the default is text, else a Python literal of
-    the default's type, not negative, and not 0 where the default counts something.
+    A value is plain text where the default is text, else a Python literal of the default's type.
     """
     defaults: dict[str, object] = {}
     for notebook in list_notebooks(folder):
@@ -118,8 +115,7 @@ def run_notebooks(
             old.unlink()
 
     executed: list[Path] = []
-    # nbclient answers output widgets from two sides at once and can wait for ever (its issue 312).
-    # Nobody here needs the answers: not sending them ends the wait.
+    # nbclient answers output widgets from two sides and can wait for ever (its issue 312): no sends.
     with (
         tqdm(total=cells, unit="cell", file=sys.stderr, disable=None, leave=False) as bar,
         patch.object(OutputWidget, "send", lambda *args, **kwargs: None),

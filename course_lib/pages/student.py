@@ -1,7 +1,5 @@
 """Copies of the notebooks to work in: without solutions, and never written over a reader's work."""
 
-from __future__ import annotations
-
 import copy
 import hashlib
 import json
@@ -26,9 +24,8 @@ DIGEST = "course_copy"  # in a copy's metadata: the digest of what was written
 def start(folder: Path, solutions: bool = False, source: Path = NOTEBOOKS) -> dict[str, Path]:
     """Copy the notebooks and documents of `source` into `folder`; return the copies that are new.
 
-    A copy that its owner has changed or run is never overwritten: a new version of the notebook is
-    written beside it, as NAME.2.ipynb. `solutions` keeps the solutions, the outputs of exercises
-    and checks, and INSTRUCTORS.md. Where a notebook is invalid, nothing is written.
+    A copy that its owner has changed or run stays: a new version is written as NAME.2.ipynb.
+    `solutions` keeps the solutions, the outputs of exercises and checks, and INSTRUCTORS.md.
     """
     make_folder(folder)
     if folder.samefile(source):

@@ -1,7 +1,5 @@
 """Which device torch works on, with how many threads and what memory."""
 
-from __future__ import annotations
-
 import ctypes
 import platform
 from collections.abc import Iterator

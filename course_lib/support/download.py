@@ -1,7 +1,5 @@
 """Bytes from a server over HTTP: files that resume, and ranges; each with a few attempts."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Iterator
 from functools import wraps

@@ -1,7 +1,5 @@
 """Where the course keeps its files, and how it writes them: whole or not at all."""
 
-from __future__ import annotations
-
 import os
 import tempfile
 import uuid
@@ -70,8 +68,7 @@ def cached_arrays(
 ) -> dict[str, np.ndarray]:
     """The arrays kept as `runs/cache/NAME.npz`, or else made now and kept there.
 
-    The name includes a digest of all that they depend on. A file whose uint8 arrays have other
-    `shapes` than these is made again.
+    The name has a digest of all they depend on; `shapes` are those of the uint8 arrays.
     """
     path = runs_folder() / "cache" / f"{name}.npz"
     arrays = read_arrays(path) or {}

@@ -1,7 +1,5 @@
 """Many runs side by side: processes of this machine, or the workers of a Dask cluster."""
 
-from __future__ import annotations
-
 import os
 import threading
 import time
@@ -33,12 +31,8 @@ def parallel(count: int, scheduler: str | None) -> Iterator[joblib.Parallel]:
         with warnings.catch_warnings():
             # Workers keep freed memory, which is faster; joblib takes it for a leak and says so.
             warnings.filterwarnings("ignore", "A worker stopped while some jobs were given")
-            yield joblib.Parallel(
-                n_jobs=count,
-                return_as="generator_unordered",
-                initializer=_end_with_parent,
-                initargs=(os.getpid(),),
-            )
+            ends = {"initializer": _end_with_parent, "initargs": (os.getpid(),)}
+            yield joblib.Parallel(n_jobs=count, return_as="generator_unordered", **ends)
         return
     try:
         from distributed import Client

@@ -1,7 +1,5 @@
 """One quiet progress bar, in a terminal and in a notebook; nothing of it stays behind."""
 
-from __future__ import annotations
-
 import multiprocessing
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,8 +13,7 @@ from tqdm import tqdm
 def progress_bar(total: float, label: str, in_bytes: bool = False) -> Iterator[tqdm]:
     """A tqdm bar up to `total`, with the time that is left; advance it with `.update(amount)`.
 
-    In a notebook the cell's output is cleared at the end, so print afterwards. Silent in a worker
-    process, whose bar would cross that of the process that started it.
+    At its end a notebook cell's output is cleared: print afterwards. Silent in a worker process.
     """
     shown = _Display() if hasattr(get_ipython(), "kernel") else None
     amount = "{n_fmt}B of {total_fmt}B, " if in_bytes else ""

@@ -1,7 +1,5 @@
 """The one error that the course raises for bad input: a single line that names the value."""
 
-from __future__ import annotations
-
 import functools
 import inspect
 import math
@@ -17,10 +15,7 @@ P, R = ParamSpec("P"), TypeVar("R")
 
 
 class CourseError(ValueError):
-    """Bad input: one line that names the value and what is allowed, and further lines of `advice`.
-
-    The command prints them without a traceback and ends with exit code 2.
-    """
+    """Bad input: one line that names the value and what is allowed, then lines of `advice`."""
 
     def __init__(self, message: str, advice: Iterable[str] = ()) -> None:
         super().__init__(message)
@@ -113,7 +108,7 @@ def _check(name: str, value: Any, form: Any, sizes: dict[str, int]) -> None:
         raise CourseError(f"{name} {value!r} must be a {form.__name__}")
 
 
-def check_labels(name: str, labels: Tensor, form: str = "N") -> None:
+def check_labels(name: str, labels: "Tensor", form: str = "N") -> None:
     """Raise a CourseError unless these are int64 labels (N,), each 0 or 1."""
     tensor(name, labels, form, "int64")
     if labels.device.type == "cpu":  # a GPU would have to wait for the answer
