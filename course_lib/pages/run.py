@@ -115,7 +115,7 @@ def run_notebooks(
             old.unlink()
 
     executed: list[Path] = []
-    # nbclient answers output widgets from two sides and can wait for ever (its issue 312): no sends.
+    # nbclient answers output widgets from two sides and can wait for ever (issue 312): send none.
     with (
         tqdm(total=cells, unit="cell", file=sys.stderr, disable=None, leave=False) as bar,
         patch.object(OutputWidget, "send", lambda *args, **kwargs: None),
