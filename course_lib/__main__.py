@@ -1,7 +1,5 @@
 """The `course` command: `python -m course_lib VERB`."""
 
-from __future__ import annotations
-
 import re
 import sys
 from pathlib import Path
@@ -66,30 +64,24 @@ def run(preset: str, assignments: tuple[str, ...], timeout: int) -> None:
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or mps.")
 @click.option("--epochs", type=int, help="Instead of the preset's.")
 @click.option("--batch-size", type=int, help="Instead of 64.")
-def study(
-    tasks, task_folder, arms, seeds, preset, source, workers, scheduler, device, epochs, batch_size
-) -> None:
+def study(tasks, task_folder, arms, seeds, workers, **options) -> None:
     """Run many experiments in parallel; finished ones are not repeated."""
     from course_lib.analysis.results import results_table, show_table
     from course_lib.arms import ARMS
     from course_lib.images.tasks import FOLDER, TASKS
     from course_lib.study import study as run_study
 
-    if task_folder is not None and tasks != "all":
-        raise CourseError(f"--task-folder {task_folder!r} stands instead of --tasks: give one")
+    names = TASKS if tasks == "all" else tasks.split(",")
     if task_folder is not None:
+        if tasks != "all":
+            raise CourseError(f"--task-folder {task_folder!r} stands instead of --tasks: give one")
         names = [f"{FOLDER}{task_folder}"]
-    else:
-        names = TASKS if tasks == "all" else tasks.split(",")
-    changes = {"source": source, "device": device, "epochs": epochs, "batch_size": batch_size}
     results = run_study(
         tasks=names,
         arms=list(ARMS) if arms == "all" else arms.split(","),
         seeds=_seeds(seeds),
-        preset=preset,
         workers=int(workers) if workers.isdecimal() else workers,
-        scheduler=scheduler,
-        **{name: value for name, value in changes.items() if value is not None},
+        **{name: value for name, value in options.items() if value is not None},
     )
     print(show_table(results_table(results)))
 
@@ -113,12 +105,11 @@ def results(preset: str, form: str) -> None:
         print(comparison.long_table(tables).to_csv(index=False), end="")
     else:
         for number, (task, table) in zip(("I", "II", "III"), tables.items(), strict=True):
-            print(f"## Table {number}: {task}\n")
-            print(comparison.markdown(table) + "\n")
-            print("Test accuracy minus that of none, paired by seed:\n")
-            print(comparison.markdown(comparison.differences(reference, task)) + "\n")
-        print("## The paper's claims about accuracy\n")
-        print(comparison.markdown(claims.claims(reference)) + "\n")
+            print(f"## Table {number}: {task}\n\n{comparison.markdown(table)}\n")
+            differences = comparison.markdown(comparison.differences(reference, task))
+            print(f"Test accuracy minus that of none, paired by seed:\n\n{differences}\n")
+        found = comparison.markdown(claims.claims(reference))
+        print(f"## The paper's claims about accuracy\n\n{found}\n")
     for path in foreign:
         print(f"skipped, no result: {path}", file=sys.stderr)
 
@@ -143,12 +134,11 @@ def start(folder: str, solutions: bool) -> None:
 @click.option("--styles", is_flag=True, help="The six published generators, 273 MB.")
 def data(classes, given, mirror, styles) -> None:
     """Fetch what the course does not bundle: the paper's images."""
+    from course_lib.arms.generators import fetch_styles
     from course_lib.images.mirrors import MIRRORS, fetch_tiny_imagenet
     from course_lib.images.tasks import WNIDS
 
     if styles:
-        from course_lib.arms.generators import fetch_styles
-
         print(f"The published generators are in {fetch_styles()}")
         return
     wnids = list(WNIDS.values()) if classes is None else classes.split(",")
@@ -158,16 +148,15 @@ def data(classes, given, mirror, styles) -> None:
 
 
 @course.command()
-def check() -> None:
+def check() -> int:
     """Check the machine, the course's files and the data; say how to repair what is wrong."""
     from course_lib.pages.checks import run_checks
 
-    wrong = 0
+    good = True
     for finding in run_checks():
         print(finding, flush=True)
-        wrong += not finding.good
-    if wrong:
-        raise click.exceptions.Exit(1)
+        good = good and finding.good
+    return 0 if good else 1
 
 
 @course.group()
@@ -199,8 +188,7 @@ def _seeds(text: str) -> list[int]:
     """Seeds from text: "0-4" → 0, 1, 2, 3, 4; "0,3,7" → 0, 3, 7."""
     seeds: list[int] = []
     for part in text.split(","):
-        found = re.fullmatch(r"(\d{1,18})(?:-(\d{1,18}))?", part)
-        if not found:
+        if not (found := re.fullmatch(r"(\d{1,18})(?:-(\d{1,18}))?", part)):
             raise CourseError(f"seeds {text!r} must be whole numbers, as in 0-4 or 0,3,7")
         wanted = range(int(found[1]), int(found[2] or found[1]) + 1)
         if len(wanted) > MOST_SEEDS:
@@ -222,9 +210,8 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
     except (CourseError, click.ClickException) as error:
         message = error.format_message() if isinstance(error, click.ClickException) else str(error)
-        print("course: " + " ".join(message.split()), file=sys.stderr)
-        for line in getattr(error, "advice", ()):
-            print(line, file=sys.stderr)
+        lines = ("course: " + " ".join(message.split()), *getattr(error, "advice", ()))
+        print(*lines, sep="\n", file=sys.stderr)
         return 2
     except NotebookFailed as error:
         print(error, file=sys.stderr)

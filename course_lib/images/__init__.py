@@ -1,7 +1,5 @@
 """Where images come from: the paper's two data sets, stand-ins, and pictures of your own."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -10,12 +8,7 @@ from torch import Tensor
 
 
 class Examples(NamedTuple):
-    """Images with their labels.
-
-    Attributes:
-        images: (N, C, H, W) uint8, 0–255.
-        labels: (N,) int64, 0 or 1.
-    """
+    """Images (N, C, H, W), uint8 from 0 to 255, with their labels (N,), int64, 0 or 1."""
 
     images: Tensor
     labels: Tensor

@@ -1,7 +1,5 @@
 """Picture files → pixels: the one place that meets damaged, huge and odd files."""
 
-from __future__ import annotations
-
 import io
 import warnings
 from collections.abc import Callable, Mapping
@@ -23,12 +21,9 @@ def decode_pictures(
     prepare: Callable[[Image.Image], Image.Image],
     unreadable: str,
 ) -> list[np.ndarray]:
-    """Decode pictures in parallel threads: uint8 arrays (3, H, W), in the order of the files.
+    """Decode `files` (name, for errors → path or content) in threads: uint8 arrays (3, H, W), RGB.
 
-    Args:
-        files: Name, for errors → path or content.
-        prepare: What is done to each picture before it becomes RGB; may raise Unfit.
-        unreadable: What the error says of a damaged or huge file; {} stands for the reason.
+    `prepare` comes first and may raise Unfit; `unreadable` is for a damaged or huge file.
     """
 
     def decode(name: str, file: Path | bytes) -> np.ndarray:

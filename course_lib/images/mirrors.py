@@ -1,12 +1,10 @@
 """Tiny ImageNet from its servers: of 248 MB, only the classes that a task needs."""
 
-from __future__ import annotations
-
 import hashlib
 import io
 import re
 import zipfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -30,34 +28,22 @@ MIRRORS = (
 DIGESTS = BUNDLED / f"{NAME}.sha256"  # of the default classes' images, as sha256sum writes them
 MEMBER = re.compile(r"(train/(n\d{8})/images/\2_\d+|val/images/val_\d+)\.JPEG")
 NEAR = 2**16  # bytes asked for at a time: the zip has a class's training images side by side
-# Of the official zip: its bytes, their md5, and each class's images for training and validation.
-SIZE, MD5 = 248_100_043, "90528d7ca1a48142e341f4ef8d21d0de"
-COUNTS = (500, 50)
-# wnid → name in the official layout → content; the annotations are the class's own lines.
-Classes = dict[str, dict[str, bytes]]
+SIZE, MD5 = 248_100_043, "90528d7ca1a48142e341f4ef8d21d0de"  # of the official zip, in bytes
+COUNTS = (500, 50)  # images per class, for training and validation
+Classes = dict[str, dict[str, bytes]]  # wnid → official name → content, with its own annotations
 
 
 def fetch_tiny_imagenet(
     wnids: Sequence[str], given: Path | None = None, mirrors: Sequence[str] = MIRRORS
 ) -> Path:
-    """Bring some classes of Tiny ImageNet into the data folder, unless it has them already.
+    """Bring some classes of Tiny ImageNet into the data folder's zip, unless it has them already.
 
-    Each mirror in turn is asked for the zip's list of files and then for the classes' bytes; if it
-    does not hand out parts, for the whole file, which resumes where an earlier call was cut off.
-    Every image is checked: its CRC-32 in the zip, the number of images per class, and its SHA-256
-    where `data/tiny-imagenet-200.sha256` has it; a whole file by its md5.
-
-    Args:
-        wnids: The classes' WordNet names.
-        given: A zip or folder in the official layout to take them from, instead of a server.
-        mirrors: Addresses of the official zip.
-
-    Returns:
-        The zip or folder in the data folder.
+    Each mirror in turn is asked for the classes' bytes or, if it does not hand out parts, for the
+    whole file, which resumes where an earlier call was cut off. `given`, an official zip or folder,
+    is used instead. Every image is checked: CRC-32, images per class, SHA-256 where DIGESTS has it.
 
     Raises:
-        CourseError: If the classes cannot be had; the data folder keeps what it had (and a `.part`,
-            if the whole file can be resumed). The steps to do by hand are its `advice`.
+        CourseError: The classes cannot be had: the data folder stays, `advice` says what to do.
     """
     for wnid in wnids:
         if not re.fullmatch(r"n\d{8}", wnid):
@@ -89,10 +75,7 @@ def fetch_tiny_imagenet(
 
 
 def wrong_images(root: Path, wnids: Iterable[str]) -> list[str]:
-    """Names of images, in a folder or zip, whose bytes differ from those of the paper's data.
-
-    Images without a known digest count as right. CourseError if one is damaged.
-    """
+    """Names of images, in a folder or zip, whose bytes are known to differ from the paper's."""
     with open_official(root) as files:
         return _wrong(_collect(files, list(wnids)))
 
@@ -111,13 +94,11 @@ def _from_mirrors(mirrors: Sequence[str], wnids: Sequence[str], target: Path) ->
                 raise DownloadFailed(str(error)) from error
         except DownloadFailed as error:
             reasons.append(f"{urlsplit(url).netloc}: {error}")
-    raise CourseError(
-        f"Tiny ImageNet cannot be fetched ({'; '.join(reasons)})",
-        advice=(
-            f"by hand: get {mirrors[0]} ({SIZE:,} bytes, md5 {MD5})",
-            f"and put it into {data_folder()}, or name it: python -m course_lib data --from FILE",
-        ),
+    advice = (
+        f"by hand: get {mirrors[0]} ({SIZE:,} bytes, md5 {MD5})",
+        f"and put it into {data_folder()}, or name it: python -m course_lib data --from FILE",
     )
+    raise CourseError(f"Tiny ImageNet cannot be fetched ({'; '.join(reasons)})", advice)
 
 
 def _whole(url: str, target: Path) -> None:
@@ -140,8 +121,7 @@ class _RemoteFile(io.RawIOBase):
     def readable(self) -> bool:
         return True
 
-    def seekable(self) -> bool:
-        return True
+    seekable = readable
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         self.position = max(0, offset + (0, self.position, SIZE)[whence])
@@ -149,17 +129,15 @@ class _RemoteFile(io.RawIOBase):
 
     def readinto(self, buffer: memoryview) -> int:
         start, stop = self.position, min(self.position + len(buffer), SIZE)
-        if stop <= start:
-            return 0
-        buffer[: stop - start] = fetch_range(self.url, start, stop, SIZE)
-        self.position = stop
-        return stop - start
+        if start < stop:
+            buffer[: stop - start] = fetch_range(self.url, start, stop, SIZE)
+            self.position = stop
+        return self.position - start
 
 
 def _collect(files: Files, wnids: Sequence[str], check: bool = False) -> Classes:
-    """Read some classes, and check that all their images are there and are the known ones."""
     members = class_members(files, wnids)
-    for name in (name for names in members.values() for name in names):
+    for name in sum(members.values(), []):
         if not MEMBER.fullmatch(name):
             raise CourseError(f"{files.root} has a file {name!r}, which the official set has not")
     lines = files.read(ANNOTATIONS).decode("ascii", "replace").splitlines()
@@ -168,10 +146,9 @@ def _collect(files: Files, wnids: Sequence[str], check: bool = False) -> Classes
         for label, wnid in enumerate(wnids):
             training, validation = members[f"train{label}"], members[f"val{label}"]
             if check and (len(training), len(validation)) != COUNTS:
-                raise CourseError(
-                    f"{files.root} has {len(training)} training and {len(validation)} validation "
-                    f"images of {wnid}, not {COUNTS[0]} and {COUNTS[1]}"
-                )
+                counts = f"{len(training)} training and {len(validation)} validation images"
+                wanted = f"not {COUNTS[0]} and {COUNTS[1]}"
+                raise CourseError(f"{files.root} has {counts} of {wnid}, {wanted}")
             own = [line for line in lines if line.split("\t")[1:2] == [wnid]]
             classes[wnid] = {ANNOTATIONS: "".join(f"{line}\n" for line in own).encode()}
             for name in (*training, *validation):
@@ -183,18 +160,14 @@ def _collect(files: Files, wnids: Sequence[str], check: bool = False) -> Classes
 
 
 def _wrong(classes: Classes) -> list[str]:
-    """Names of images whose SHA-256 differs from the known one."""
     lines = DIGESTS.read_text(encoding="ascii").splitlines()
-    known = {name: digest for digest, name in (line.split("  ") for line in lines)}
-    return [
-        name
-        for members in classes.values()
-        for name, content in members.items()
-        if name in known and hashlib.sha256(content).hexdigest() != known[name]
-    ]
+    known = {name: digest for digest, name in map(str.split, lines)}
+    images = [image for members in classes.values() for image in members.items()]
+    digests = {name: hashlib.sha256(content).hexdigest() for name, content in images}
+    return [name for name, digest in digests.items() if known.get(name, digest) != digest]
 
 
-def _write_zip(path: Path, classes: Mapping[str, Mapping[str, bytes]]) -> None:
+def _write_zip(path: Path, classes: Classes) -> None:
     """Write classes as a zip in the official layout; the same classes give the same bytes."""
     lists = {"wnids.txt": "".join(f"{wnid}\n" for wnid in sorted(classes)).encode()}
     lists[ANNOTATIONS] = b"".join(classes[wnid][ANNOTATIONS] for wnid in sorted(classes))

@@ -1,7 +1,5 @@
 """Real MNIST zeros and eights: a bundled part, or the whole set when its files are on disk."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 
@@ -15,15 +13,11 @@ BUNDLED_TEST_COUNT = 100
 
 
 def load_zeros_and_eights() -> tuple[Examples, Examples]:
-    """Read the digits: label 0 is the digit 0, label 1 the digit 8.
+    """Images to train and validate on, then test images: (N, 1, 28, 28) each, label 1 is digit 8.
 
-    With torchvision's MNIST files under the data folder (`MNIST/raw/`): the first 1,000 images of
-    each digit in MNIST's training file, and every 0 and 8 of its test file to test on. Without
-    them: the bundled digits, of which the last 100 of each class are held out, and as many
-    zeros as there are eights are used (844 each).
-
-    Returns:
-        Images for training and validation, then held-out test images; (N, 1, 28, 28) each.
+    With torchvision's MNIST files in the data folder (`MNIST/raw/`), these are the first 1,000 of
+    each digit in the training file, and all of the test file. Without them, they are the bundled
+    digits: 844 of each class, and the last 100 of each to test on.
     """
     if (data_folder() / "MNIST" / "raw").is_dir():
         pool = [digits[:PAPER_COUNT] for digits in _torchvision_digits(train=True)]
@@ -31,9 +25,8 @@ def load_zeros_and_eights() -> tuple[Examples, Examples]:
     path = BUNDLED / "mnist-0-8.npz"
     arrays = read_arrays(path) or {}
     if not {"zeros", "eights"} <= arrays.keys():
-        raise CourseError(
-            f"{path} is damaged or gone: `git checkout data/{path.name}` brings it back"
-        )
+        repair = f"`git checkout data/{path.name}` brings it back"
+        raise CourseError(f"{path} is damaged or gone: {repair}")
     digits = [torch.from_numpy(arrays[name]).unsqueeze(1) for name in ("zeros", "eights")]
     cut = min(map(len, digits)) - BUNDLED_TEST_COUNT
     held_out = [images[-BUNDLED_TEST_COUNT:] for images in digits]

@@ -1,7 +1,5 @@
 """Pictures of your own: a folder with two sub-folders, each with the pictures of one class."""
 
-from __future__ import annotations
-
 import hashlib
 from functools import lru_cache
 from pathlib import Path
@@ -28,28 +26,19 @@ def class_folders(root: Path) -> list[Path]:
         raise CourseError(f"task folder {str(root)!r} cannot be read: {error.strerror}") from error
     if len(folders) != 2:
         names = ", ".join(path.name for path in folders[:5]) or "none"
-        raise CourseError(
-            f"task folder {str(root)!r} has {len(folders)} sub-folders ({names}): it must have "
-            "two, each with the pictures of one class"
-        )
+        wanted = "it must have two, each with the pictures of one class"
+        found = f"{len(folders)} sub-folders ({names})"
+        raise CourseError(f"task folder {str(root)!r} has {found}: {wanted}")
     return folders
 
 
 def load_folder(root: Path) -> tuple[Examples, Examples]:
-    """Read a folder's pictures; the first class by name gets label 0.
+    """Images to train and validate on, then test images: (N, 3, 64, 64) each, classes by name.
 
-    Each picture is turned upright (EXIF), made RGB, cut to its central square and resized with a
-    filter that averages the pixels it merges. Both classes give as many images as the smaller one
-    has; a fifth of them is held out. The images' own digests decide which and in what order: the
-    test set is the same for all arms and seeds, whatever the files are called and wherever they
-    are. Files whose names begin with a dot are left out.
-
-    Returns:
-        Images for training and validation, then held-out test images; (N, 3, 64, 64) each.
-
-    Raises:
-        CourseError: Names a folder that lacks exactly two sub-folders, a class with fewer than
-            10 pictures, or a file that is no still picture of 8 bits per channel, or is huge.
+    Each picture is turned upright (EXIF), cut to its central square and resized. Both classes give
+    as many images as the smaller one has; a fifth is held out. The images' own digests decide
+    which, so that the test set is the same for all arms and seeds, wherever the files are.
+    CourseError if a class has fewer than 10 pictures, or a file is huge or no still 8-bit picture.
     """
     classes = []
     for folder in class_folders(root):

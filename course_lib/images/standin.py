@@ -1,16 +1,11 @@
 """A procedural stand-in for the Tiny ImageNet classes goldfish, golden retriever and Persian cat.
 
-Every animal is a list of tapered capsules (signed-distance shapes) painted back to front over a
-background, then lit, blurred and made noisy like a photograph.
-
-The pixels are the same bytes on every platform, so this file uses only what IEEE 754 rounds
-exactly: + - * / sqrt, comparisons and rounding. That rules out sin, exp and powers (their last
-bit depends on the maths library), float sums over an axis and matrix products (their order
-depends on the processor), and NumPy's Generator (its streams may change between versions;
-the raw output of a bit generator may not).
+Every animal is a list of tapered capsules painted back to front over a background, then lit,
+blurred and made noisy like a photograph: position, scale, rotation, side, pose, colour, light,
+background, clutter, occluders, blur and noise vary. The bytes are the same on every platform: this
+file uses only what IEEE 754 rounds exactly: no sin, exp or powers, no float sums over an axis, no
+matrix products. NumPy's Generator may change between versions, a bit generator's raw output not.
 """
-
-from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -21,21 +16,6 @@ from course_lib.support.validation import choose, whole_number
 
 Array = np.ndarray
 CLASSES = ("goldfish", "dog", "cat")
-
-NUISANCES = {
-    "position": "the animal is off centre, sometimes cut by the frame (undone by: shift)",
-    "scale": "from a small whole body to a close-up of the head (zoom, crop)",
-    "rotation": "the camera is tilted and the animal leans (rotation)",
-    "mirror": "the animal faces left or right (horizontal flip)",
-    "pose": "side, sitting, lying or frontal view; limbs, head and body bend (shear, warp)",
-    "colour": "coat and scale colours vary and overlap between the classes (hue, saturation)",
-    "lighting": "exposure, contrast, colour cast, direction of the light (colour jitter)",
-    "background": "grass, room, water, plain, sand or dark, shared between the classes (none)",
-    "clutter": "objects out of focus behind the animal (none)",
-    "occluder": "blades, bars or arms in front of the animal (random erasing)",
-    "blur": "focus and motion blur (Gaussian blur)",
-    "noise": "sensor noise (Gaussian noise)",
-}
 
 SIZE = 64
 CHUNK = 10  # images drawn together: small enough that their planes stay in the processor's cache
@@ -49,60 +29,54 @@ SURFACES = {
     "shadow": (0.4, 0.0, 0.0),
 }  # fmt: skip
 
-# Shapes, back to front. Each is a surface, `x y radius` of both ends of a capsule and, for a
-# head, how far the shape moves when the head turns. "2" after the surface adds its mirror image.
-# x runs to where the animal looks, y runs down; a body spans about -1..1.
-DOG_STAND = """shadow -.6 .98 .1 .6 .98 .1, coat -.8 -.12 .09 -1.12 -.42 .11,
-coat -1 -.3 .13 -1.25 -.4 .06, deep -.5 .25 .16 -.46 .92 .08, deep .5 .25 .14 .58 .92 .08,
-coat -.55 -.02 .33 .42 -.02 .37, pale -.3 .24 .12 .4 .26 .16, coat -.68 .15 .24 -.72 .62 .11,
-coat -.72 .6 .11 -.66 .93 .09, coat .36 .15 .2 .36 .93 .09, coat .45 -.1 .33 .72 -.52 .24,
-pale .62 0 .17 .74 -.28 .14"""
-DOG_SIT = """shadow -.5 1 .12 .5 1 .12, coat -.45 .85 .11 -.95 .72 .12,
-deep2 .36 .66 .27 .46 .88 .15, coat 0 -.15 .36 0 .6 .44, pale 0 -.1 .26 0 .35 .17,
-coat2 .19 .25 .15 .19 .92 .12, pale2 .2 .96 .11 .25 1 .1"""
-DOG_LIE = """shadow -.8 .78 .1 .9 .8 .08, coat -.9 .55 .12 -1.25 .68 .08,
-coat -.6 .35 .34 .3 .28 .37, coat -.62 .42 .33 -.5 .55 .25, deep -.45 .72 .11 -.2 .74 .1,
-coat .35 .5 .2 .95 .72 .11, coat .2 .55 .18 .75 .78 .11, pale .42 .2 .3 .48 .48 .2,
-coat .35 .15 .33 .52 -.1 .26"""
+# Shapes, back to front: a surface ("2" adds the mirror image), `x y radius` of both ends and how
+# far the shape moves when the head turns. x runs to where the animal looks, y down, in about -1..1.
+DOG_STAND = """shadow -.6 .98 .1 .6 .98 .1, coat -.8 -.12 .09 -1.12 -.42 .11, coat -1 -.3 .13 -1.25
+-.4 .06, deep -.5 .25 .16 -.46 .92 .08, deep .5 .25 .14 .58 .92 .08, coat -.55 -.02 .33 .42 -.02
+.37, pale -.3 .24 .12 .4 .26 .16, coat -.68 .15 .24 -.72 .62 .11, coat -.72 .6 .11 -.66 .93 .09,
+coat .36 .15 .2 .36 .93 .09, coat .45 -.1 .33 .72 -.52 .24, pale .62 0 .17 .74 -.28 .14"""
+DOG_SIT = """shadow -.5 1 .12 .5 1 .12, coat -.45 .85 .11 -.95 .72 .12, deep2 .36 .66 .27 .46 .88
+.15, coat 0 -.15 .36 0 .6 .44, pale 0 -.1 .26 0 .35 .17, coat2 .19 .25 .15 .19 .92 .12, pale2 .2 .96
+.11 .25 1 .1"""
+DOG_LIE = """shadow -.8 .78 .1 .9 .8 .08, coat -.9 .55 .12 -1.25 .68 .08, coat -.6 .35 .34 .3 .28
+.37, coat -.62 .42 .33 -.5 .55 .25, deep -.45 .72 .11 -.2 .74 .1, coat .35 .5 .2 .95 .72 .11, coat
+.2 .55 .18 .75 .78 .11, pale .42 .2 .3 .48 .48 .2, coat .35 .15 .33 .52 -.1 .26"""
 DOG_BUST = "coat 0 .55 .5 0 1.3 .75, pale 0 .45 .36 0 1.1 .3"
-DOG_FACE = """coat 0 -.18 .66 0 .12 .62 0, coat -.26 .3 .42 .26 .3 .42 .2,
-pale 0 -.45 .16 0 .15 .24 .4, deep2 .6 -.42 .2 .8 .34 .29 -.2, pale 0 .26 .35 0 .5 .33 .9,
-dark -.17 .7 .06 .17 .7 .06 1, pink 0 .76 .13 0 .95 .12 1, dark -.09 .27 .13 .09 .27 .13 1.1,
-dark2 .29 -.1 .11 .29 -.08 .11 .6, white2 .26 -.14 .03 .26 -.13 .03 .6"""
-DOG_PROFILE = """coat -.05 -.12 .58 .15 0 .52 0, coat .3 .1 .36 .92 .2 .24 .3,
-pale .4 .36 .2 .88 .36 .15 .3, dark .55 .44 .04 1.05 .38 .04 .3, dark 1.08 .06 .13 1.12 .1 .12 .3,
-dark .36 -.17 .1 .38 -.16 .1 .2, white .38 -.21 .03 .39 -.2 .03 .2,
-deep -.22 -.34 .19 -.32 .36 .28 -.2"""
-CAT_STAND = """shadow -.6 .84 .1 .6 .84 .1, coat -.78 -.05 .15 -1 -.55 .2,
-coat -1 -.5 .2 -.9 -.85 .12, deep -.42 .3 .17 -.4 .8 .12, deep .42 .3 .16 .46 .8 .11,
-coat -.5 .05 .4 .4 .05 .38, patch -.35 -.15 .2 0 -.15 .24, coat -.58 .25 .25 -.6 .8 .12,
-coat .32 .25 .2 .32 .8 .12, pale .45 .1 .32 .6 -.1 .3"""
+DOG_FACE = """coat 0 -.18 .66 0 .12 .62 0, coat -.26 .3 .42 .26 .3 .42 .2, pale 0 -.45 .16 0 .15 .24
+.4, deep2 .6 -.42 .2 .8 .34 .29 -.2, pale 0 .26 .35 0 .5 .33 .9, dark -.17 .7 .06 .17 .7 .06 1, pink
+0 .76 .13 0 .95 .12 1, dark -.09 .27 .13 .09 .27 .13 1.1, dark2 .29 -.1 .11 .29 -.08 .11 .6, white2
+.26 -.14 .03 .26 -.13 .03 .6"""
+DOG_PROFILE = """coat -.05 -.12 .58 .15 0 .52 0, coat .3 .1 .36 .92 .2 .24 .3, pale .4 .36 .2 .88
+.36 .15 .3, dark .55 .44 .04 1.05 .38 .04 .3, dark 1.08 .06 .13 1.12 .1 .12 .3, dark .36 -.17 .1 .38
+-.16 .1 .2, white .38 -.21 .03 .39 -.2 .03 .2, deep -.22 -.34 .19 -.32 .36 .28 -.2"""
+CAT_STAND = """shadow -.6 .84 .1 .6 .84 .1, coat -.78 -.05 .15 -1 -.55 .2, coat -1 -.5 .2 -.9 -.85
+.12, deep -.42 .3 .17 -.4 .8 .12, deep .42 .3 .16 .46 .8 .11, coat -.5 .05 .4 .4 .05 .38, patch -.35
+-.15 .2 0 -.15 .24, coat -.58 .25 .25 -.6 .8 .12, coat .32 .25 .2 .32 .8 .12, pale .45 .1 .32 .6 -.1
+.3"""
 CAT_SIT = """shadow -.55 1 .12 .55 1 .12, coat .45 .85 .18 .9 .6 .19, coat .88 .66 .19 .95 .38 .1,
-coat 0 0 .44 0 .58 .52, deep2 .38 .72 .22 .42 .86 .15, patch -.3 .2 .18 -.25 .6 .2,
-pale 0 -.05 .4 0 .35 .22, coat2 .17 .5 .15 .17 .92 .13, pale2 .17 .96 .11 .2 .99 .1"""
-CAT_LIE = """shadow -.8 .88 .1 .7 .88 .1, coat -.55 .4 .44 .35 .42 .42,
-patch -.45 .2 .22 -.1 .2 .25, coat -.6 .58 .3 -.4 .68 .2, coat -.95 .7 .17 -.3 .88 .14,
-pale .4 .35 .38 .5 .55 .28, coat .3 .78 .13 .7 .84 .11, pale .5 .84 .1 .86 .86 .09"""
+coat 0 0 .44 0 .58 .52, deep2 .38 .72 .22 .42 .86 .15, patch -.3 .2 .18 -.25 .6 .2, pale 0 -.05 .4 0
+.35 .22, coat2 .17 .5 .15 .17 .92 .13, pale2 .17 .96 .11 .2 .99 .1"""
+CAT_LIE = """shadow -.8 .88 .1 .7 .88 .1, coat -.55 .4 .44 .35 .42 .42, patch -.45 .2 .22 -.1 .2
+.25, coat -.6 .58 .3 -.4 .68 .2, coat -.95 .7 .17 -.3 .88 .14, pale .4 .35 .38 .5 .55 .28, coat .3
+.78 .13 .7 .84 .11, pale .5 .84 .1 .86 .86 .09"""
 CAT_BUST = "coat 0 .7 .62 0 1.3 .8, pale 0 .55 .55 0 1.05 .34"
-CAT_FACE = """coat2 .46 -.48 .24 .72 -.92 .05 -.3, pink2 .5 -.52 .12 .68 -.82 .02 -.3,
-pale -.38 .32 .5 .38 .32 .5 -.1, coat -.18 -.08 .7 .18 -.08 .7 0, patch .3 -.35 .26 .38 -.1 .2 .3,
-coat -.36 .22 .42 .36 .22 .42 .1, pale2 .15 .38 .2 .2 .4 .18 .6, rim2 .34 -.06 .19 .34 -.05 .19 .5,
-iris2 .34 -.06 .17 .34 -.05 .17 .5, dark2 .34 -.1 .08 .34 0 .08 .5,
-dark -.05 .17 .06 .05 .17 .06 .7, deep -.1 .46 .03 .1 .46 .03 .7"""
-FISH_SIDE = """fin -.5 -.02 .1 -.86 -.26 .2, fin -.84 -.26 .2 -1.2 -.5 .05,
-fin -.5 .02 .1 -.86 .24 .19, fin -.84 .24 .19 -1.16 .52 .05, fin -.55 0 .1 -.98 .02 .12,
-fin .16 -.34 .1 -.16 -.5 .13, fin -.1 -.46 .14 -.5 -.4 .05, fin -.26 .22 .1 -.6 .42 .05,
-fin .12 .3 .1 -.22 .54 .06, coat -.02 0 .37 -.58 0 .11, coat -.02 0 .4 .26 .02 .34,
-coat .24 .02 .34 .56 .06 .2, pale -.2 .22 .12 .36 .22 .15, patch -.2 -.16 .16 .1 -.2 .16,
-shine -.2 -.2 .07 .26 -.21 .07, deep .31 -.16 .03 .27 .18 .03, fin .2 .12 .06 -.08 .3 .11,
-white .5 -.06 .1 .51 -.06 .1, iris .5 -.06 .085 .51 -.06 .085, dark .51 -.06 .06 .52 -.06 .06,
-dark .74 .09 .03 .68 .13 .03"""
-FISH_ABOVE = """shadow -.5 .2 .16 .4 .22 .2, fin -.5 -.02 .08 -.82 -.2 .15,
-fin -.8 -.2 .15 -1.12 -.4 .05, fin -.5 .02 .08 -.82 .2 .15, fin -.8 .2 .15 -1.12 .4 .05,
-fin -.55 0 .08 -1.1 0 .09, fin .24 -.22 .08 -.02 -.54 .09, fin .24 .22 .08 -.02 .54 .09,
-coat .05 0 .3 -.6 0 .09, coat .05 0 .31 .4 0 .25, patch -.25 .02 .14 .1 .02 .16,
-deep -.35 0 .04 .05 0 .05, coat .4 0 .24 .62 0 .16, shine -.05 -.12 .07 .25 -.12 .07,
-dark .5 -.2 .07 .53 -.2 .07, dark .5 .2 .07 .53 .2 .07"""
+CAT_FACE = """coat2 .46 -.48 .24 .72 -.92 .05 -.3, pink2 .5 -.52 .12 .68 -.82 .02 -.3, pale -.38 .32
+.5 .38 .32 .5 -.1, coat -.18 -.08 .7 .18 -.08 .7 0, patch .3 -.35 .26 .38 -.1 .2 .3, coat -.36 .22
+.42 .36 .22 .42 .1, pale2 .15 .38 .2 .2 .4 .18 .6, rim2 .34 -.06 .19 .34 -.05 .19 .5, iris2 .34 -.06
+.17 .34 -.05 .17 .5, dark2 .34 -.1 .08 .34 0 .08 .5, dark -.05 .17 .06 .05 .17 .06 .7, deep -.1 .46
+.03 .1 .46 .03 .7"""
+FISH_SIDE = """fin -.5 -.02 .1 -.86 -.26 .2, fin -.84 -.26 .2 -1.2 -.5 .05, fin -.5 .02 .1 -.86 .24
+.19, fin -.84 .24 .19 -1.16 .52 .05, fin -.55 0 .1 -.98 .02 .12, fin .16 -.34 .1 -.16 -.5 .13, fin
+-.1 -.46 .14 -.5 -.4 .05, fin -.26 .22 .1 -.6 .42 .05, fin .12 .3 .1 -.22 .54 .06, coat -.02 0 .37
+-.58 0 .11, coat -.02 0 .4 .26 .02 .34, coat .24 .02 .34 .56 .06 .2, pale -.2 .22 .12 .36 .22 .15,
+patch -.2 -.16 .16 .1 -.2 .16, shine -.2 -.2 .07 .26 -.21 .07, deep .31 -.16 .03 .27 .18 .03, fin .2
+.12 .06 -.08 .3 .11, white .5 -.06 .1 .51 -.06 .1, iris .5 -.06 .085 .51 -.06 .085, dark .51 -.06
+.06 .52 -.06 .06, dark .74 .09 .03 .68 .13 .03"""
+FISH_ABOVE = """shadow -.5 .2 .16 .4 .22 .2, fin -.5 -.02 .08 -.82 -.2 .15, fin -.8 -.2 .15 -1.12
+-.4 .05, fin -.5 .02 .08 -.82 .2 .15, fin -.8 .2 .15 -1.12 .4 .05, fin -.55 0 .08 -1.1 0 .09, fin
+.24 -.22 .08 -.02 -.54 .09, fin .24 .22 .08 -.02 .54 .09, coat .05 0 .3 -.6 0 .09, coat .05 0 .31 .4
+0 .25, patch -.25 .02 .14 .1 .02 .16, deep -.35 0 .04 .05 0 .05, coat .4 0 .24 .62 0 .16, shine -.05
+-.12 .07 .25 -.12 .07, dark .5 -.2 .07 .53 -.2 .07, dark .5 .2 .07 .53 .2 .07"""
 
 
 Colour = tuple[float, float, float]
@@ -118,7 +92,6 @@ class _Animal(NamedTuple):
     lean: float  # tangent of half the largest angle of rotation
 
 
-# Dogs and cats share their coat colours; golden and red are goldfish colours as well.
 GOLDEN, RED, ORANGE = (0.85, 0.62, 0.33), (0.7, 0.43, 0.19), (0.9, 0.55, 0.22)
 CREAM, GREY, BLACK = (0.93, 0.86, 0.72), (0.6, 0.58, 0.57), (0.26, 0.22, 0.2)
 WHITE, FLAME = (0.95, 0.93, 0.9), (0.9, 0.3, 0.1)
@@ -196,7 +169,6 @@ class _Dice:
         return (low + (high - low) * (raw * 2.0**-53)).astype(np.float32).reshape(CHUNK, *shape)
 
     def chance(self, odds: float, *shape: int) -> Array:
-        """Booleans (CHUNK, *shape) that are true with probability `odds`."""
         return self.uniform(0, 1, *shape) < odds
 
     def pick(self, odds: Sequence[float], *shape: int) -> Array:
@@ -262,12 +234,10 @@ def _paint(
 ) -> None:
     """Paint capsules, first to last, on `canvas` (CHUNK, 3, 64, 64).
 
-    ends (CHUNK, parts, 6): x, y, radius of both ends; colour (CHUNK, parts, 3); look
-    (CHUNK, parts, 4): opacity, texture, shading, width of the edge in pixels; texture
-    (CHUNK, 64, 64); light (CHUNK, 2): the direction in which shapes get darker.
+    ends (CHUNK, parts, 6): x, y, radius of both; colour (CHUNK, parts, 3); look (CHUNK, parts, 4):
+    opacity, texture, shading, edge in pixels; light (CHUNK, 2): where shapes get darker.
     """
-    # A part is computed where any image of the chunk shows it; its edge, roughened by the texture,
-    # lies within 1.2 radii and the width of the edge.
+    # A part is computed where any image of the chunk shows it: its edge is within 1.2 radii.
     reach = 1.2 * np.maximum(ends[..., 2], ends[..., 5]) + look[..., 3] * (2 / SIZE)
     lowest = np.minimum(ends[..., :2], ends[..., 3:5]) - reach[..., None]
     highest = np.maximum(ends[..., :2], ends[..., 3:5]) + reach[..., None]
@@ -341,8 +311,7 @@ def _animal(dice: _Dice, kind: str) -> tuple[Array, Array, Array]:
     bx, by = bx - swing * (by - ay), by + swing * (bx - ax)
     thick = dice.uniform(0.88, 1.14, surface.shape[1])
 
-    # The head turns, tilts and is set on the body; the body bends; the frame shows all of it or
-    # the head alone.
+    # The head turns and tilts on a body that bends; the frame shows all of it, or the head alone.
     turn, (head_cos, head_sin) = dice.uniform(-0.3, 0.3, 1) * depth, dice.rotation(0.12)
     size = np.where(is_head > 0, head_size * dice.uniform(0.9, 1.12, 1), np.float32(1))
     close = dice.chance(0.22, 1)
@@ -413,17 +382,9 @@ def _chunk(kind: str, seed: int, number: int) -> Array:
 
 
 def draw_scenes(kind: str, count: int, seed: int) -> Array:
-    """Draw pictures of one class: the same bytes for a seed everywhere.
+    """RGB pictures of one of CLASSES, uint8 (count, 3, 64, 64): the same for a seed everywhere.
 
     The pictures of a smaller count are the first ones of a larger count.
-
-    Args:
-        kind: One of CLASSES; each class has its own random numbers.
-        count: How many pictures, 0 or more.
-        seed: 0 or more.
-
-    Returns:
-        uint8 array (count, 3, 64, 64): RGB, 0–255.
     """
     choose("scene", kind, CLASSES)
     whole_number("count", count, at_least=0)

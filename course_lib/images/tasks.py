@@ -1,7 +1,5 @@
 """The course's two-class tasks (§4): images, labels, split and normalisation."""
 
-from __future__ import annotations
-
 import hashlib
 import re
 from dataclasses import dataclass, replace
@@ -23,53 +21,41 @@ WNIDS = {"dogs": "n02099601", "cats": "n02123394", "goldfish": "n01443537"}
 SCENES = {"dogs": "dog", "cats": "cat", "goldfish": "goldfish"}
 TASKS = ("dogs-vs-goldfish", "dogs-vs-cats", "mnist-0-vs-8")
 FOLDER = "folder:"  # begins the name of a task of your own, before its folder's path
-SOURCES = ("tiny-imagenet", "mnist", "stand-in", "folder")
+SOURCES = {
+    "tiny-imagenet": "the paper's images (Tiny ImageNet)",
+    "mnist": "real MNIST digits",
+    "stand-in": "drawn stand-ins (the paper's images are not on this disk)",
+    "folder": "pictures of your own",
+}
 STAND_IN_COUNTS = (500, 50)  # scenes per class to train and validate on, and held out
 TRAINING_SHARE = 0.8  # "divided by a 80:20 split between training and validation" (§4)
 
 
 @dataclass(frozen=True)
 class Task:
-    """A two-class problem, ready to train on; CourseError for a part of the wrong type or empty.
+    """A two-class problem, ready to train on; CourseError for a part of the wrong type or empty."""
 
-    Attributes:
-        name: As `load_task` takes it, without the path of a folder.
-        source: One of SOURCES.
-        classes: The names of class 0 and class 1.
-        train, validation, test: uint8 images (N, C, H, W) with labels (N,).
-        mean, std: (C,), in units of the 0–255 range, of the training images alone.
-        copies: Augmented copies of the training images, if an arm made them: (N, C, H, W) in the
-            same order, so that they share the labels.
-    """
-
-    name: str
-    source: str
-    classes: tuple[str, str]
+    name: str  # as `load_task` takes it, without the path of a folder
+    source: str  # one of SOURCES
+    classes: tuple[str, str]  # the names of class 0 and class 1
     train: Examples
     validation: Examples
     test: Examples
-    mean: Tensor
+    mean: Tensor  # (C,), in units of the 0–255 range, of the training images alone
     std: Tensor
-    copies: Tensor | None = None
+    copies: Tensor | None = None  # augmented training images in the same order: (N, C, H, W)
 
     def __post_init__(self) -> None:
         for name, (images, labels) in zip(("train", "validation", "test"), self.parts, strict=True):
             tensor(f"{name} images", images, "N 1|3 S S", "uint8")
             check_labels(f"{name} labels", labels, str(len(images)))
-            side = images.shape[2]
-            if side % 4:
+            if (side := images.shape[2]) % 4:
                 raise CourseError(f"{name} images' side {side} must be a multiple of 4")
 
     def __str__(self) -> str:
-        kind = {
-            "tiny-imagenet": "the paper's images (Tiny ImageNet)",
-            "mnist": "real MNIST digits",
-            "stand-in": "drawn stand-ins (the paper's images are not on this disk)",
-            "folder": "pictures of your own",
-        }[self.source]
         train, validation, test = (len(part.labels) for part in self.parts)
         sizes = f"{train} training, {validation} validation, {test} test images"
-        return f"{self.name}: {sizes}, {kind}"
+        return f"{self.name}: {sizes}, {SOURCES[self.source]}"
 
     @property
     def title(self) -> str:
@@ -101,7 +87,7 @@ class Task:
         mean, std = (value.to(images.device).view(-1, 1, 1) for value in (self.mean, self.std))
         return (images * std + mean).round().clamp(0, 255).to(torch.uint8)
 
-    def with_copies(self, copies: Tensor) -> Task:
+    def with_copies(self, copies: Tensor) -> "Task":
         """The same task with one augmented copy of each training image: N → 2N (§3.1)."""
         tensor("copies", copies, " ".join(map(str, self.train.images.shape)), "uint8")
         return replace(self, copies=copies)
@@ -116,40 +102,28 @@ def load_task(
     class), MNIST digits that are not trained on, or a fixed fifth of a folder's pictures.
 
     Args:
-        name: `dogs-vs-goldfish`, `dogs-vs-cats`, `mnist-0-vs-8`, any two Tiny ImageNet classes as
-            `n02099601-vs-n02123394`, or `folder:PATH` for pictures of your own (see
-            `own_pictures.load_folder`). That task is named after its two classes, without the path:
-            `folder-cups-vs-mugs`.
-        source: One of SOURCES; "auto" takes the paper's images if they are on disk, else the
-            stand-in.
+        name: One of TASKS, any two Tiny ImageNet classes as `n02099601-vs-n02123394`, or
+            `folder:PATH`; that task is then named after its classes: `folder-cups-vs-mugs`.
+        source: One of SOURCES, or "auto": the paper's images if on disk, else the stand-in.
         seed: Decides the split, which is 80:20 and stratified; all arms of a seed share it.
         images_per_class: How many images to use, 5 or more; None is all (500; MNIST 1,000).
-
-    Raises:
-        CourseError: For an unknown task or source, a source that is not on disk, and a class
-            without that many images.
     """
     if isinstance(name, str) and name.startswith(FOLDER):
         name, classes, pool, test, source = _own_pictures(name.removeprefix(FOLDER), source)
     else:
         classes = _classes(name)
-        pool, test, source = _load_source(name, classes, source)
-    kept = [_shuffled(pool.labels, label, seed) for label in (0, 1)]
+        pool, test, source = _load_parts(name, classes, source)
+    kept = [_shuffled(pool, label, seed) for label in (0, 1)]
     if images_per_class is not None:
-        whole_number("images_per_class", images_per_class, at_least=5)
-        most = min(len(indices) for indices in kept)
-        if images_per_class > most:
-            raise CourseError(
-                f"images_per_class {images_per_class} is more than the {most} of {name}"
-            )
-        kept = [indices[:images_per_class] for indices in kept]
-    cuts = [round(TRAINING_SHARE * len(indices)) for indices in kept]
-    train = torch.cat([indices[:cut] for indices, cut in zip(kept, cuts, strict=True)])
-    validation = torch.cat([indices[cut:] for indices, cut in zip(kept, cuts, strict=True)])
-    training = Examples(pool.images[train], pool.labels[train])
-    validating = Examples(pool.images[validation], pool.labels[validation])
-    mean, std = _channel_statistics(training.images)
-    return Task(name, source, classes, training, validating, test, mean, std)
+        count = whole_number("images_per_class", images_per_class, at_least=5)
+        if count > (most := min(map(len, kept))):
+            raise CourseError(f"images_per_class {count} is more than the {most} of {name}")
+        kept = [images[:count] for images in kept]
+    cuts = [round(TRAINING_SHARE * len(images)) for images in kept]
+    train = labelled([images[:cut] for images, cut in zip(kept, cuts, strict=True)])
+    validation = labelled([images[cut:] for images, cut in zip(kept, cuts, strict=True)])
+    mean, std = _channel_statistics(train.images)
+    return Task(name, source, classes, train, validation, test, mean, std)
 
 
 def _classes(name: str) -> tuple[str, str]:
@@ -163,9 +137,7 @@ def _classes(name: str) -> tuple[str, str]:
     return first, second
 
 
-def _load_source(
-    name: str, classes: tuple[str, str], source: str
-) -> tuple[Examples, Examples, str]:
+def _load_parts(name: str, classes: tuple[str, str], source: str) -> tuple[Examples, Examples, str]:
     if name == "mnist-0-vs-8":
         choose(f"source of {name}", source, ("auto", "mnist"))
         return *load_zeros_and_eights(), "mnist"
@@ -185,7 +157,7 @@ def _load_source(
 
 
 def _own_pictures(path: str, source: str) -> tuple[str, tuple[str, str], Examples, Examples, str]:
-    """Name, classes, images and source of a folder's task; the name is fit for a file's."""
+    """Name (fit for a file's), classes, images and source of a folder's task."""
     root = Path(path).expanduser()
     choose(f"source of {FOLDER}{path}", source, ("auto", "folder"))
     first, second = (folder.name for folder in class_folders(root))
@@ -198,19 +170,18 @@ def _stand_in(kinds: tuple[str, str]) -> tuple[Examples, Examples]:
     # One fixed set of scenes, as the paper's data is one fixed set: only the split has a seed.
     pool, held_out = STAND_IN_COUNTS
     scenes = [torch.from_numpy(draw_scenes(kind, pool + held_out, seed=0)) for kind in kinds]
-
     return labelled([part[:pool] for part in scenes]), labelled([part[pool:] for part in scenes])
 
 
-def _shuffled(labels: Tensor, label: int, seed: int) -> Tensor:
-    """Indices of one class, in the random order that this seed gives."""
-    indices = torch.nonzero(labels == label).squeeze(1)
-    return indices[torch.randperm(len(indices), generator=stream(seed, f"split {label}"))]
+def _shuffled(pool: Examples, label: int, seed: int) -> Tensor:
+    """Images of one class, in the random order that this seed gives."""
+    images = pool.images[pool.labels == label]
+    return images[torch.randperm(len(images), generator=stream(seed, f"split {label}"))]
 
 
 def _channel_statistics(images: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and standard deviation of each channel, from sums of integers: exact everywhere."""
-    pixels = images.to(torch.int64)
+    pixels = images.long()
     count = pixels.numel() / pixels.shape[1]
     mean = pixels.sum(dim=(0, 2, 3)).double() / count
     variance = pixels.square().sum(dim=(0, 2, 3)).double() / count - mean.square()

@@ -1,7 +1,5 @@
 """Tiny ImageNet, read from its official folder or straight from its official zip."""
 
-from __future__ import annotations
-
 import hashlib
 import struct
 import zipfile
@@ -24,8 +22,7 @@ NAME = "tiny-imagenet-200"
 ANNOTATIONS = "val/val_annotations.txt"
 SIDE = 64
 LARGEST = 2**21  # bytes of a file, unpacked: many times what the official ones have
-# What zipfile raises for damaged bytes; the errors of a file on a server are not among them.
-UNZIPPABLE = (
+UNZIPPABLE = (  # what zipfile raises for damaged bytes; a server's errors are not among them
     zipfile.BadZipFile, OSError, EOFError, ValueError, LookupError, ArithmeticError, RuntimeError,
     struct.error, zlib.error,
 )  # fmt: skip
@@ -39,21 +36,13 @@ def find_tiny_imagenet() -> Path | None:
 
 
 def load_tiny_imagenet(root: Path, wnids: Sequence[str]) -> tuple[Examples, Examples]:
-    """Read the images of some classes; Tiny ImageNet's validation images are our test set.
+    """Official training and validation images of some classes, RGB: (N, 3, 64, 64) each.
 
-    Decoded images are kept in one file under `runs/cache/`, named after a digest of the names,
-    sizes and stamps (zip: checksums; folder: times of change) of all files they were made from.
-
-    Args:
-        root: The official folder, or the official zip, which is read without unpacking.
-        wnids: WordNet names such as n02099601; the first one's label is 0.
-
-    Returns:
-        Official training images and official validation images; (N, 3, 64, 64) each, RGB.
+    `root` is the official folder or zip, read without unpacking; the first of `wnids` has label 0.
+    Decoded images are kept under `runs/cache/`, by a digest of their files' names and stamps.
 
     Raises:
-        CourseError: Names a wnid that is absent or has fewer than 10 images, a file that is no zip
-            or is cut off, or an image that cannot be decoded or is not 64×64.
+        CourseError: A class is absent or has fewer than 10 images, or a file is damaged or odd.
     """
     with open_official(root) as files:
         members = {part: sorted(names) for part, names in class_members(files, wnids).items()}
@@ -70,11 +59,8 @@ def load_tiny_imagenet(root: Path, wnids: Sequence[str]) -> tuple[Examples, Exam
     return labelled(images[: len(wnids)]), labelled(images[len(wnids) :])
 
 
-def class_members(files: Files, wnids: Sequence[str]) -> dict[str, list[str]]:
-    """The names of some classes' images: train0, train1, …, val0, val1, … → a list of names.
-
-    Raises CourseError if an image that the annotations name is absent.
-    """
+def class_members(files: "Files", wnids: Sequence[str]) -> dict[str, list[str]]:
+    """The names of some classes' images: train0, train1, …, val0, val1, … → a list of names."""
     # Lines: file name, wnid and four numbers of a bounding box, separated by tabs.
     text = files.read(ANNOTATIONS).decode("ascii", "replace")
     lines = [[*line.split("\t"), ""] for line in text.splitlines()]
@@ -91,7 +77,7 @@ def class_members(files: Files, wnids: Sequence[str]) -> dict[str, list[str]]:
 
 
 @contextmanager
-def open_official(root: Path | str, file: BinaryIO | None = None) -> Iterator[Files]:
+def open_official(root: Path | str, file: BinaryIO | None = None) -> Iterator["Files"]:
     """The data set at `root`, or in a zip open as `file`; CourseError if it is neither."""
     if file is None and Path(root).is_dir():
         yield _Folder(Path(root))
@@ -105,8 +91,6 @@ def open_official(root: Path | str, file: BinaryIO | None = None) -> Iterator[Fi
 
 
 class _Folder:
-    """The data set as an unpacked folder."""
-
     def __init__(self, root: Path) -> None:
         self.root = root
 
@@ -128,8 +112,6 @@ class _Folder:
 
 
 class _Zip:
-    """The data set as the official zip file, never unpacked."""
-
     def __init__(self, root: Path | str, archive: zipfile.ZipFile) -> None:
         self.root, self.archive = root, archive
         files = (name for name in archive.namelist() if not name.endswith("/"))
@@ -162,18 +144,14 @@ def _check_count(files: Files, wnid: str, training: int, validation: int) -> Non
     if not training:
         known = files.wnids()
         shown = ", ".join(known[:5]) + (f" and {len(known) - 5} more" if len(known) > 5 else "")
-        raise CourseError(
-            f"wnid {wnid!r} has no images in {files.root}: it holds {shown or 'none'}"
-        )
+        holds = f"it holds {shown or 'none'}"
+        raise CourseError(f"wnid {wnid!r} has no images in {files.root}: {holds}")
     if training < FEWEST or not validation:
-        raise CourseError(
-            f"wnid {wnid!r} has {training} training and {validation} validation images in "
-            f"{files.root}: a task needs {FEWEST} and 1 or more"
-        )
+        found = f"{training} training and {validation} validation images in {files.root}"
+        raise CourseError(f"wnid {wnid!r} has {found}: a task needs {FEWEST} and 1 or more")
 
 
 def _decode(files: Files, names: Sequence[str]) -> np.ndarray:
-    """All images of one class in one part: (N, 3, 64, 64) uint8."""
     content = {f"{files.root}: {name}": files.read(name) for name in names}
     return np.stack(decode_pictures(content, _checked, "is no readable image ({}): get it again"))
 

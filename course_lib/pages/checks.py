@@ -1,7 +1,5 @@
 """What `course check` examines: the machine, the course's own files, the reader's data."""
 
-from __future__ import annotations
-
 import hashlib
 import importlib.metadata
 import os
@@ -44,10 +42,8 @@ class Finding(NamedTuple):
 
 def run_checks() -> Iterator[Finding]:
     """Yield the finding of every check in turn; an error within a check is its finding."""
-    for check in (
-        _packages, _processor, _kernel, _runs, _bundled, _replication, _tiny_imagenet, _mnist,
-        _generators,
-    ):  # fmt: skip
+    machine, files = (_packages, _processor, _kernel, _runs), (_bundled, _replication)
+    for check in (*machine, *files, _tiny_imagenet, _mnist, _generators):
         try:
             yield check()
         except CourseError as error:
@@ -55,17 +51,15 @@ def run_checks() -> Iterator[Finding]:
 
 
 def _packages() -> Finding:
-    """Each package that pyproject.toml asks for, in a version that it allows."""
     wrong = []
     for package in map(Requirement, importlib.metadata.requires("augmentation-course") or ()):
         if package.marker and not package.marker.evaluate({"extra": ""}):
             continue
         try:
             version = importlib.metadata.version(package.name)
-            good = package.specifier.contains(version, prereleases=True)
         except importlib.metadata.PackageNotFoundError:
-            version, good = "none", False
-        if not good:
+            version = "none"
+        if version == "none" or not package.specifier.contains(version, prereleases=True):
             wrong.append(f"{package.name} {version} instead of {package.specifier}")
     python = f"Python {platform.python_version()}, torch {torch.__version__}"
     if wrong:
@@ -79,7 +73,6 @@ def _processor() -> Finding:
 
 
 def _kernel() -> Finding:
-    """A kernel as JupyterLab starts it, which must find the course."""
     quiet = {"extra_arguments": ["--log-level=ERROR"]}
     try:
         with run_kernel(kernel_name="python3", startup_timeout=60, **quiet) as kernel:
@@ -92,7 +85,6 @@ def _kernel() -> Finding:
 
 
 def _runs() -> Finding:
-    """The runs folder can be written, has room, and holds only complete results."""
     folder = runs_folder()
     make_folder(folder)
     free = shutil.disk_usage(folder).free
@@ -106,9 +98,8 @@ def _runs() -> Finding:
 
 
 def _bundled() -> Finding:
-    """The course's own data files have the bytes that they were published with."""
     lines = (BUNDLED / "bundled.sha256").read_text(encoding="ascii").splitlines()
-    for digest, name in (line.split("  ") for line in lines):
+    for digest, name in map(str.split, lines):
         path = BUNDLED / name
         if not path.exists() or hashlib.sha256(path.read_bytes()).hexdigest() != digest:
             state = "damaged" if path.exists() else "missing"
@@ -143,7 +134,6 @@ def _mnist() -> Finding:
 
 
 def _generators() -> Finding:
-    """All bundled generators load, and all published ones that are on the disk."""
     published = [style for style in STYLES if generator_path(style, "published").exists()]
     for kind, styles in (("bundled", STYLES), ("published", published)):
         for style in styles:

@@ -1,7 +1,5 @@
 """Executed notebooks as HTML pages that need nothing from the web."""
 
-from __future__ import annotations
-
 import html
 import re
 from collections.abc import Sequence
@@ -10,6 +8,7 @@ from typing import NamedTuple
 
 import jinja2
 import nbformat
+from markupsafe import Markup
 from math_core import LatexError, LatexToMathML
 from nbconvert.exporters import HTMLExporter
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
@@ -31,11 +30,7 @@ class Page(NamedTuple):
 
 
 def read_notebook(path: Path) -> nbformat.NotebookNode:
-    """Return the notebook in the file `path`, or a document (*.md) as a notebook of one cell.
-
-    Raises:
-        CourseError: the file is not a notebook.
-    """
+    """Return the notebook in the file `path`, or a document (*.md) as a notebook of one cell."""
     if path.suffix == ".md":
         text = nbformat.v4.new_markdown_cell(path.read_text(encoding="utf-8"))
         return nbformat.v4.new_notebook(cells=[text])
@@ -58,11 +53,7 @@ def write_pages(
 ) -> Path:
     """Write a page for each executed notebook and each document; return the path of their index.
 
-    `folder` holds the source notebooks, their images and the documents (*.md); `results` is an HTML
-    table for the index.
-
-    Raises:
-        CourseError: a notebook cannot be read, or a page cannot be written.
+    `folder` has the notebooks' images and the documents; `results` is an HTML table for the index.
     """
     pages = [_describe(notebook, folder) for notebook in executed]
     for number, notebook in enumerate(executed):
@@ -70,28 +61,26 @@ def write_pages(
     documents = {path: _describe(path, folder) for path in sorted(folder.glob("*.md"))}
     for path, page in documents.items():
         _export(path, page, folder, target)
-    index, results = target / "index.html", _whole_names(results)
-    _write(index, index=pages, documents=documents.values(), preset=preset, results=results)
+    index, table = target / "index.html", _whole_names(results)
+    _write(index, index=pages, documents=documents.values(), preset=preset, results=table)
     return index
 
 
 def _describe(path: Path, folder: Path) -> Page:
-    """The page of a notebook or document, described by its first text."""
     text = [cell.source for cell in read_notebook(path).cells if cell.cell_type == "markdown"]
     title, _, opening = (text[0] if text else path.stem).strip().partition("\n")
-    title = _plain(_markdown(title.lstrip("# ")))
+    title = Markup(_markdown(title.lstrip("# "))).striptags()
     return Page(f"{path.stem}.html", title, _markdown(opening, str(folder)))
 
 
 def _export(path: Path, page: Page, folder: Path, target: Path, **links: object) -> None:
-    """Write the page of a notebook or document, with links to its neighbours."""
     notebook = read_notebook(path)
     notebook.metadata.pop("widgets", None)  # would become a script
     heading = ""
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
             headings = re.findall(r"^#+ +(.+)$", cell.source, flags=re.MULTILINE)
-            heading = _plain(_markdown(headings[-1])) if headings else heading
+            heading = Markup(_markdown(headings[-1])).striptags() if headings else heading
         if "outputs" in cell:
             cell.outputs = [part for output in cell.outputs for part in _static(output)]
         for output in cell.get("outputs", []):
@@ -101,13 +90,11 @@ def _export(path: Path, page: Page, folder: Path, target: Path, **links: object)
                 output.data["text/html"] = _whole_names(output.data["text/html"])
     # A kernel sends what a cell prints in arbitrary pieces: show them in one box.
     exporter = _Exporter(template_name="basic", preprocessors=[CoalesceStreamsPreprocessor])
-    resources = {"metadata": {"path": str(folder)}}
-    body, _ = exporter.from_notebook_node(notebook, resources)
+    body, _ = exporter.from_notebook_node(notebook, {"metadata": {"path": str(folder)}})
     _write(target / page.file, title=page.title, body=body, **links)
 
 
 def _write(page: Path, **content: object) -> None:
-    """Fill the template of all pages."""
     source = Path(__file__).with_name("page.html.j2").read_text(encoding="utf-8")
     template = jinja2.Template(source, autoescape=True)
     text = template.render(HtmlFormatter=HtmlFormatter, **content)
@@ -126,13 +113,10 @@ def _static(output: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
 
 def _whole_names(markup: str) -> str:
     """HTML whose table cells do not break a name such as dogs-vs-cats at its hyphens."""
-    name = r"(?<=>)([^\s<>]+-[^\s<>]+)(?=</t[dh]>)"
-    return re.sub(name, r'<span class="name">\1</span>', markup)
+    return re.sub(r"(?<=>)([^\s<>]+-[^\s<>]+)(?=</t[dh]>)", r'<span class="name">\1</span>', markup)
 
 
 class _Renderer(IPythonRenderer):
-    """Markdown as HTML, with mathematics as MathML, which browsers show without the web."""
-
     def inline_math(self, body: str) -> str:
         return _formula(body, display=False)
 
@@ -151,7 +135,7 @@ class _Renderer(IPythonRenderer):
 
 
 def _formula(latex: str, display: bool) -> str:
-    """LaTeX as MathML; as it stands, marked with the class `latex`, if it is not understood."""
+    """LaTeX as MathML, which needs nothing from the web; as it stands if it is not understood."""
     try:
         return LatexToMathML().convert_with_local_state(latex, displaystyle=display)
     except LatexError:
@@ -159,8 +143,6 @@ def _formula(latex: str, display: bool) -> str:
 
 
 class _Exporter(HTMLExporter):
-    """The cells of a notebook as HTML, without prompts and without scripts."""
-
     exclude_input_prompt = exclude_output_prompt = True
 
     @jinja2.pass_context
@@ -170,11 +152,5 @@ class _Exporter(HTMLExporter):
 
 
 def _markdown(source: str, folder: str = "", attachments: dict | None = None) -> str:
-    """Markdown as HTML, with the images of `folder` and of the cell embedded."""
     renderer = _Renderer(escape=False, embed_images=True, path=folder, attachments=attachments)
     return MarkdownWithMath(renderer).render(source)
-
-
-def _plain(markup: str) -> str:
-    """The text of HTML."""
-    return html.unescape(re.sub(r"<[^>]+>", "", markup)).strip()

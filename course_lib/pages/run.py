@@ -1,7 +1,5 @@
 """Run the course's notebooks in order at a preset."""
 
-from __future__ import annotations
-
 import ast
 import re
 import sys
@@ -39,11 +37,7 @@ def list_notebooks(folder: Path = NOTEBOOKS) -> list[Path]:
 
 
 def read_parameters(notebook: Path) -> dict[str, object]:
-    """Return the parameters that `notebook` declares, with their default values.
-
-    Raises:
-        CourseError: the notebook cannot be read, or a default is not a plain literal.
-    """
+    """Return the parameters that `notebook` declares, with their default values (literals)."""
     read_notebook(notebook)
     parameters = {}
     for name, line in papermill.inspect_notebook(notebook).items():
@@ -58,11 +52,7 @@ def read_parameters(notebook: Path) -> dict[str, object]:
 def parse_parameters(assignments: Sequence[str], folder: Path = NOTEBOOKS) -> dict[str, object]:
     """Return the values of assignments "name=value" to parameters of the notebooks of `folder`.
 
-    Nothing is evaluated: a value is plain text where the default is text, else a Python literal.
-
-    Raises:
-        CourseError: an assignment is malformed or names no parameter, or its value does not have
-            its default's type, or is negative, or 0 where the default counts something.
+    A value is plain text where the default is text, else a Python literal of the default's type.
     """
     defaults: dict[str, object] = {}
     for notebook in list_notebooks(folder):
@@ -80,7 +70,6 @@ def parse_parameters(assignments: Sequence[str], folder: Path = NOTEBOOKS) -> di
 
 
 def _parse(name: str, text: str, default: Any) -> object:
-    """`text` as a value of the type of `default`."""
     kind = type(default)
     try:
         value = text if kind is str else ast.literal_eval(text)
@@ -90,7 +79,7 @@ def _parse(name: str, text: str, default: Any) -> object:
         value = float(value)
     fits = type(value) is kind
     if fits and kind is list and default:
-        fits = {type(item) for item in value} <= {type(item) for item in default}
+        fits = set(map(type, value)) <= set(map(type, default))
     if not fits:
         wanted = f"{KINDS.get(kind, kind.__name__)} like its default {default!r}"
         raise CourseError(f"parameter {name} {text!r} must be {wanted}")
@@ -110,19 +99,9 @@ def run_notebooks(
 ) -> Path:
     """Execute all notebooks of `folder` in order; return the index of the pages made from them.
 
-    Args:
-        preset: value of the parameter `preset`, and the folder's name under `runs/`.
-        parameters: further values (see `parse_parameters`), for each notebook that has the name.
-        folder: the folder of the notebooks; each runs in it, as it does in JupyterLab.
-        timeout: seconds that each notebook may take as a whole.
-        out: where to write `notebooks/` and `html/`; `runs/<preset>` if None.
-        results: called when the notebooks have run; returns an HTML table for the index.
-
-    Raises:
-        NotebookFailed: a notebook failed, died or took too long. The later ones are not run; the
-            partly executed notebook is kept, and those before it have their pages.
-        CourseError: no notebooks, a value that a notebook's code refused, or `out` cannot be
-            written.
+    `parameters` go to each notebook that has the name; `timeout` is in seconds per notebook; `out`,
+    by default `runs/<preset>`, gets `notebooks/` and `html/`; `results` is called at the end for an
+    HTML table in the index. NotebookFailed leaves the pages of those before it.
     """
     given, values, cells = {**parameters, "preset": preset}, {}, 0
     for path in list_notebooks(folder):
@@ -136,8 +115,7 @@ def run_notebooks(
             old.unlink()
 
     executed: list[Path] = []
-    # nbclient answers the kernel's output widgets from two sides at once and can wait for ever
-    # (nbclient issue 312). Nobody here needs the answers: not sending them ends the wait.
+    # nbclient answers output widgets from two sides and can wait for ever (issue 312): send none.
     with (
         tqdm(total=cells, unit="cell", file=sys.stderr, disable=None, leave=False) as bar,
         patch.object(OutputWidget, "send", lambda *args, **kwargs: None),
@@ -157,15 +135,12 @@ def run_notebooks(
 
 
 class _ThisPython(AsyncKernelManager):
-    """Starts the kernel with the running Python, whatever kernels the reader has installed."""
-
-    @default("kernel_spec_manager")
+    @default("kernel_spec_manager")  # the running Python, whatever kernels the reader has installed
     def _no_installed_kernels(self) -> KernelSpecManager:
         return KernelSpecManager(kernel_dirs=[], parent=self)
 
 
 def _execute(path: Path, target: Path, values: dict, timeout: float, bar: tqdm) -> None:
-    """Execute the notebook `path` and write it to `target`; NotebookFailed if it fails."""
     start, begun = time.monotonic(), []  # begun: the cells so far; the last one is running
     try:
         notebook = papermill.execute_notebook(
@@ -203,8 +178,6 @@ def _execute(path: Path, target: Path, values: dict, timeout: float, bar: tqdm) 
     if begun:
         code = re.search(r"^ *[^\s#].*", begun[-1].source, re.M)
         where = f"cell [{len(begun)}] {shorten(code[0] if code else '', 60)!r}"
-    raise NotebookFailed(
-        f"{path.stem} {what} after {time.monotonic() - start:.0f} s\n"
-        f"{where}: {shorten(why, 200)}\n"
-        f"partly executed notebook: {target}"
-    )
+    summary = f"{path.stem} {what} after {time.monotonic() - start:.0f} s"
+    kept = f"partly executed notebook: {target}"
+    raise NotebookFailed(f"{summary}\n{where}: {shorten(why, 200)}\n{kept}")

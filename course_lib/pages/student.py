@@ -1,7 +1,5 @@
 """Copies of the notebooks to work in: without solutions, and never written over a reader's work."""
 
-from __future__ import annotations
-
 import copy
 import hashlib
 import json
@@ -26,17 +24,8 @@ DIGEST = "course_copy"  # in a copy's metadata: the digest of what was written
 def start(folder: Path, solutions: bool = False, source: Path = NOTEBOOKS) -> dict[str, Path]:
     """Copy the notebooks and documents of `source` into `folder`; return the copies that are new.
 
-    A copy that its owner has changed or run is never overwritten: a new version of the notebook is
-    written beside it, as NAME.2.ipynb. A copy that nobody has changed is replaced.
-
-    Args:
-        folder: where to write the copies; not `source`. Created if necessary.
-        solutions: keep the solutions, the outputs of exercises and checks, and INSTRUCTORS.md.
-        source: the folder of the course's notebooks.
-
-    Raises:
-        CourseError: `folder` cannot be written or is `source`, or a notebook is invalid; then
-            nothing is written.
+    A copy that its owner has changed or run stays: a new version is written as NAME.2.ipynb.
+    `solutions` keeps the solutions, the outputs of exercises and checks, and INSTRUCTORS.md.
     """
     make_folder(folder)
     if folder.samefile(source):
@@ -53,11 +42,7 @@ def start(folder: Path, solutions: bool = False, source: Path = NOTEBOOKS) -> di
 
 
 def without_solutions(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
-    """Return a copy with stubs for solutions, and without outputs of exercises and checks.
-
-    Raises:
-        CourseError: the markers of a solution do not pair.
-    """
+    """Return a copy with stubs for solutions, and without outputs of exercises and checks."""
     notebook = copy.deepcopy(notebook)
     for cell in notebook.cells:
         if cell.cell_type == "code":
@@ -70,7 +55,6 @@ def without_solutions(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
 
 
 def _copy(path: Path, folder: Path, solutions: bool) -> nbformat.NotebookNode:
-    """The notebook `path` as it is written to `folder`, with its digest in its metadata."""
     notebook = read_notebook(path)
     if not solutions:
         notebook = without_solutions(notebook)

@@ -1,7 +1,5 @@
 """Which device torch works on, with how many threads and what memory."""
 
-from __future__ import annotations
-
 import ctypes
 import platform
 from collections.abc import Iterator
@@ -17,17 +15,11 @@ DEVICES = ("auto", "cpu", "cuda", "mps")
 
 @cache
 def keep_freed_memory() -> None:
-    """Let glibc keep freed memory instead of handing it back to the kernel after each step.
-
-    Every training step, and every pass of a large generator, allocates and frees the same
-    activations; given back, their pages must be mapped and zeroed again. The setting holds for
-    the whole process. `tests/benchmarks/training.py` measures what it is worth.
-    """
+    """Let glibc, in the whole process, keep what each step frees and the next allocates again."""
     if platform.libc_ver()[0] == "glibc":
         libc = ctypes.CDLL(None)
         m_trim_threshold, m_mmap_threshold = -1, -3
-        # The gradient of the first fully connected layer takes 2²⁵ bytes and a header; older
-        # glibc refuses more than 2²⁵.
+        # The largest gradient takes 2²⁵ bytes and a header; older glibc refuses more than 2²⁵.
         libc.mallopt(m_mmap_threshold, 2**28) or libc.mallopt(m_mmap_threshold, 2**25)
         libc.mallopt(m_trim_threshold, 2**28)
 
@@ -46,9 +38,9 @@ def find_device(device: str) -> torch.device:
 def precision(device: str) -> torch.dtype:
     """bfloat16 where the device multiplies it faster than float32, else float32."""
     kind = find_device(device).type
-    asked = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
     fast = kind == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
-    if kind == "cpu":  # elsewhere a CPU emulates it, several times slower
+    if kind == "cpu":  # others emulate it, several times slower
+        asked = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
         fast = any(getattr(torch.cpu, name, lambda: False)() for name in asked)
     return torch.bfloat16 if fast else torch.float32
 

@@ -1,10 +1,7 @@
 """Bytes from a server over HTTP: files that resume, and ranges; each with a few attempts."""
 
-from __future__ import annotations
-
-import io
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import wraps
 from pathlib import Path
 from typing import ParamSpec, TypeVar
@@ -44,7 +41,10 @@ def _in_attempts(fetch: Callable[Given, Got]) -> Callable[Given, Got]:
             try:
                 return fetch(*args, **kwargs)
             except requests.RequestException as error:
-                failed = DownloadFailed(type(error).__name__, final=_no_server(error))
+                # Where there was no connection at all, a second attempt changes nothing.
+                reason = getattr(error.args[0], "reason", None) if error.args else None
+                no_server = isinstance(reason, (NewConnectionError, ConnectTimeoutError))
+                failed = DownloadFailed(type(error).__name__, final=no_server)
             except DownloadFailed as error:
                 failed = error
             if failed.final or not pauses:
@@ -54,25 +54,16 @@ def _in_attempts(fetch: Callable[Given, Got]) -> Callable[Given, Got]:
     return attempts
 
 
-def _no_server(error: requests.RequestException) -> bool:
-    """Whether there was no connection at all, which a second attempt will not change."""
-    reason = getattr(error.args[0], "reason", None) if error.args else None
-    return isinstance(reason, (NewConnectionError, ConnectTimeoutError))
-
-
 @_in_attempts
 def fetch_file(url: str, path: Path, size: int | None = None) -> None:
-    """Fetch a file to `path`; what that holds already is kept if the server can resume from it.
+    """Fetch a file of `size` bytes, if that is known; what `path` holds of it already is kept.
 
-    `size` is in bytes, if it is known; the content is the caller's to check. Raises DownloadFailed
-    with the last attempt's reason, `path` left to be resumed, and CourseError if it cannot be
-    written.
+    Raises DownloadFailed, `path` left to be resumed, or CourseError if it cannot be written.
     """
     have = path.stat().st_size if path.exists() else 0
     if have and have == size:
         return
-    if size is not None and have > size:
-        have = 0
+    have = 0 if size is not None and have > size else have
     with _get(url, f"{have}-" if have else "") as answer:
         if answer.status_code != 206:
             _expect(answer, 200)
@@ -87,7 +78,7 @@ def fetch_file(url: str, path: Path, size: int | None = None) -> None:
             raise DownloadFailed(reason, final=True)
         try:
             with path.open("ab" if have else "wb") as file:
-                _receive(answer, file.write, have, total)
+                file.writelines(_blocks(answer, have, total))
         except requests.RequestException:  # an OSError, too
             raise
         except OSError as error:
@@ -97,10 +88,7 @@ def fetch_file(url: str, path: Path, size: int | None = None) -> None:
 
 @_in_attempts
 def fetch_range(url: str, start: int, stop: int, size: int) -> bytes:
-    """Bytes start…stop−1 of a file of `size` bytes.
-
-    Raises NoRanges if the server does not send just these, and DownloadFailed as `fetch_file`.
-    """
+    """Bytes start…stop−1 of a file of `size` bytes; NoRanges if the server sends others."""
     with _get(url, f"{start}-{stop - 1}") as answer:
         if answer.status_code in (200, 416):
             raise NoRanges(f"the server answers {answer.status_code} to a range", final=True)
@@ -108,9 +96,7 @@ def fetch_range(url: str, start: int, stop: int, size: int) -> bytes:
         place = answer.headers.get("Content-Range")
         if place != f"bytes {start}-{stop - 1}/{size}":
             raise NoRanges(f"the server sends {place} for a range", final=True)
-        data = io.BytesIO()
-        _receive(answer, data.write, 0, stop - start)
-        return data.getvalue()
+        return b"".join(_blocks(answer, 0, stop - start))
 
 
 def _get(url: str, span: str) -> requests.Response:
@@ -119,17 +105,15 @@ def _get(url: str, span: str) -> requests.Response:
     return SESSION.get(url, headers=headers, stream=True, timeout=TIMEOUT)
 
 
-def _receive(
-    answer: requests.Response, write: Callable[[bytes], object], have: int, total: int | None
-) -> None:
-    """Write what comes, of a `total` of which we have some; DownloadFailed if it is not all."""
+def _blocks(answer: requests.Response, have: int, total: int | None) -> Iterator[bytes]:
+    """What comes, of a `total` of which we have some; DownloadFailed if it is not all."""
     with progress_bar(total or 1, answer.url.rpartition("/")[2], in_bytes=True) as bar:
         bar.update(have)
         for block in answer.iter_content(BLOCK):
             have += len(block)
             if total and have > total:
                 raise DownloadFailed("more bytes came than were announced", final=True)
-            write(block)
+            yield block
             bar.update(len(block))
     if not have or (total and have != total):
         raise DownloadFailed(f"{have:,} bytes came, {total or 1:,} were announced")

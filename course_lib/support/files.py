@@ -1,10 +1,10 @@
 """Where the course keeps its files, and how it writes them: whole or not at all."""
 
-from __future__ import annotations
-
 import os
 import tempfile
+import uuid
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -37,25 +37,19 @@ def make_folder(folder: Path) -> None:
 
 
 def write_whole(path: Path, write: Callable[[Path], object]) -> None:
-    """Let `write(temporary path)` make a file, then rename it to `path`: never half a file.
-
-    Raises CourseError in one line if the folder cannot be made or written.
-    """
-    temporary = None
+    """Let `write(temporary path)` make a file, then rename it to `path`: never half a file."""
+    # The suffix stays: np.savez would add it to a name that lacks it.
+    temporary = path.with_name(f".part-{uuid.uuid4().hex}{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        # The suffix stays: np.savez would add it to a name that lacks it.
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".part-", suffix=path.suffix)
-        os.close(handle)
-        temporary = Path(name)
         write(temporary)
         temporary.chmod(0o644)
         temporary.replace(path)
     except OSError as error:
         raise CourseError(f"cannot write {path}: {error.strerror or error}") from error
     finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink()
 
 
 def read_arrays(path: Path) -> dict[str, np.ndarray] | None:
@@ -74,8 +68,7 @@ def cached_arrays(
 ) -> dict[str, np.ndarray]:
     """The arrays kept as `runs/cache/NAME.npz`, or else made now and kept there.
 
-    A digest of all that the arrays depend on belongs in the name. With the shapes that the uint8
-    arrays must have, a file that holds others is made again.
+    The name has a digest of all they depend on; `shapes` are those of the uint8 arrays.
     """
     path = runs_folder() / "cache" / f"{name}.npz"
     arrays = read_arrays(path) or {}

@@ -1,7 +1,5 @@
 """Many runs side by side: processes of this machine, or the workers of a Dask cluster."""
 
-from __future__ import annotations
-
 import os
 import threading
 import time
@@ -28,35 +26,24 @@ def worker_count(workers: int | str, device: str) -> int:
 
 @contextmanager
 def parallel(count: int, scheduler: str | None) -> Iterator[joblib.Parallel]:
-    """Run jobs in `count` processes, or on the cluster of a Dask scheduler, as in tcp://host:8786.
-
-    Raises:
-        CourseError: Dask is not installed, or the scheduler does not answer.
-    """
+    """Run jobs in `count` processes, or on the cluster of a Dask scheduler, as in tcp://host:8786."""
     if scheduler is None:
         with warnings.catch_warnings():
-            # Workers keep freed memory, since that is faster; joblib takes it for a leak, replaces
-            # the worker between two runs, and says so.
+            # Workers keep freed memory, which is faster; joblib takes it for a leak and says so.
             warnings.filterwarnings("ignore", "A worker stopped while some jobs were given")
-            yield joblib.Parallel(
-                n_jobs=count,
-                return_as="generator_unordered",
-                initializer=_end_with_parent,
-                initargs=(os.getpid(),),
-            )
+            ends = {"initializer": _end_with_parent, "initargs": (os.getpid(),)}
+            yield joblib.Parallel(n_jobs=count, return_as="generator_unordered", **ends)
         return
     try:
         from distributed import Client
     except ImportError:
-        raise CourseError(
-            f"scheduler {scheduler!r} needs Dask: pip install 'distributed', or '.[cluster]' here"
-        ) from None
+        repair = "pip install 'distributed', or '.[cluster]' here"
+        raise CourseError(f"scheduler {scheduler!r} needs Dask: {repair}") from None
     try:
         client = Client(scheduler, timeout=CONNECT_SECONDS)
     except (OSError, ValueError, TypeError) as error:
-        raise CourseError(
-            f"scheduler {scheduler!r} does not answer: it must be as in tcp://host:8786"
-        ) from error
+        wanted = "it must be as in tcp://host:8786"
+        raise CourseError(f"scheduler {scheduler!r} does not answer: {wanted}") from error
     with client, joblib.parallel_config(backend="dask", client=client):
         yield joblib.Parallel(return_as="generator_unordered")
 

@@ -1,7 +1,5 @@
 """One quiet progress bar, in a terminal and in a notebook; nothing of it stays behind."""
 
-from __future__ import annotations
-
 import multiprocessing
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,10 +13,7 @@ from tqdm import tqdm
 def progress_bar(total: float, label: str, in_bytes: bool = False) -> Iterator[tqdm]:
     """A tqdm bar up to `total`, with the time that is left; advance it with `.update(amount)`.
 
-    In a notebook it is one display that updates in place, since tqdm's own lines would pile up
-    in the saved page; the cell's output is cleared at the end, so print afterwards. Silent in a
-    worker process, which would write across the bar of the process that started it. With
-    `in_bytes`, amounts are bytes, and shown.
+    At its end a notebook cell's output is cleared: print afterwards. Silent in a worker process.
     """
     shown = _Display() if hasattr(get_ipython(), "kernel") else None
     amount = "{n_fmt}B of {total_fmt}B, " if in_bytes else ""
@@ -33,7 +28,7 @@ def progress_bar(total: float, label: str, in_bytes: bool = False) -> Iterator[t
 
 
 class _Display:
-    """The file that tqdm writes to in a notebook: each line replaces the one before."""
+    """What tqdm writes to in a notebook: its own lines would pile up, these replace each other."""
 
     encoding = "utf-8"  # tqdm asks, to know that it may draw blocks
 

@@ -1,7 +1,5 @@
 """Random numbers: one independent stream for each use, all from the run's one seed."""
 
-from __future__ import annotations
-
 import hashlib
 
 import torch
@@ -12,8 +10,7 @@ from course_lib.support.validation import CourseError
 def stream_seed(seed: int, use: str) -> int:
     """Seed of the stream that serves one `use` ("split", "initial weights", …) of a run.
 
-    Streams are separate: an arm that draws more numbers for one use leaves the others as they
-    were, so that all arms of one seed share split, initial weights and batch order.
+    Separate, so that all arms of a seed share split, initial weights and batch order.
     """
     if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**63:
         raise CourseError(f"seed {seed!r} must be a whole number of 0 or more")

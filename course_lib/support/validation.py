@@ -1,14 +1,12 @@
 """The one error that the course raises for bad input: a single line that names the value."""
 
-from __future__ import annotations
-
 import functools
 import inspect
 import math
 from collections.abc import Callable, Iterable
 from difflib import get_close_matches
 from numbers import Real
-from typing import TYPE_CHECKING, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 if TYPE_CHECKING:  # the command must not wait for torch before it can refuse a value
     from torch import Tensor
@@ -17,11 +15,7 @@ P, R = ParamSpec("P"), TypeVar("R")
 
 
 class CourseError(ValueError):
-    """Bad input from a reader: one line that names the value and what is allowed.
-
-    The command prints it without a traceback and ends with exit code 2. `advice` is further lines
-    for it to print: what the reader can do, where that does not fit in one.
-    """
+    """Bad input: one line that names the value and what is allowed, then lines of `advice`."""
 
     def __init__(self, message: str, advice: Iterable[str] = ()) -> None:
         super().__init__(message)
@@ -58,33 +52,27 @@ def number(name: str, value: object, low: float = -math.inf, high: float = math.
 def tensor(name: str, value: object, form: str, kind: str) -> None:
     """Raise a CourseError unless `value` is a tensor of this form and kind with something in it.
 
-    The form is its sides, as in "N 3 H W": a number is that size, "1|3" is either, and a letter is
-    any size, the same wherever it stands. The kind is how its dtype begins: "uint8" or "float".
+    The form is its sides, as in "N 1|3 S S": a letter is any size, the same wherever it stands. The
+    kind is how its dtype begins: "uint8" or "float".
     """
     sides, shape = form.split(), tuple(getattr(value, "shape", ()))
-    sizes: dict[str, int] = {}
-
-    def fits(side: str, size: int) -> bool:
-        if side.isalpha():
-            return size > 0 and sizes.setdefault(side, size) == size
-        return str(size) in side.split("|")
-
-    dtype = getattr(value, "dtype", None)
-    right_kind = str(dtype).startswith(f"torch.{kind}")
-    if not (right_kind and len(shape) == len(sides) and all(map(fits, sides, shape))):
+    pairs, dtype = dict(zip(sides, shape, strict=False)), getattr(value, "dtype", None)
+    right_sizes = len(shape) == len(sides) and all(
+        0 < size == pairs[side] if side.isalpha() else str(size) in side.split("|")
+        for side, size in zip(sides, shape, strict=True)
+    )
+    if not (right_sizes and str(dtype).startswith(f"torch.{kind}")):
         found = type(value).__name__ if dtype is None else f"{shape} {dtype}"
         wanted = ", ".join(sides) + "," * (len(sides) == 1)
         raise CourseError(f"{name} {found} must be a tensor ({wanted}) of {kind}, not empty")
 
 
-def checks(**forms: object) -> Callable[[Callable[P, R]], Callable[P, R]]:
+def checks(**forms: Any) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Check a function's arguments at its door, so that its body holds nothing but the lesson.
 
-    Args:
-        forms: for an argument's name what it must be: for a tensor its form and kind, as in
-            "N 3 H W uint8" (see `tensor`; a letter is one size for all arguments) or "N labels";
-            a tuple of names to choose from; a type; the least whole number; or "share", a number
-            between 0 and 1.
+    An argument's form is a tensor's form and kind, as in "N 3 H W uint8" (a letter is one size for
+    all arguments) or "N labels"; a tuple of names; a type; the least whole number; or "share", a
+    number between 0 and 1.
     """
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
@@ -104,28 +92,27 @@ def checks(**forms: object) -> Callable[[Callable[P, R]], Callable[P, R]]:
     return decorate
 
 
-def _check(name: str, value: object, form: object, sizes: dict[str, int]) -> None:
+def _check(name: str, value: Any, form: Any, sizes: dict[str, int]) -> None:
     if isinstance(form, tuple):
         choose(name, value, form)
     elif isinstance(form, int):
         whole_number(name, value, form)
-    elif isinstance(form, type):
-        if not isinstance(value, form):
-            raise CourseError(f"{name} {value!r} must be a {form.__name__}")
     elif form == "share":
         if not 0 < number(name, value) < 1:
             raise CourseError(f"{name} {value!r} must lie between 0 and 1")
-    else:
-        *sides, kind = str(form).split()
+    elif isinstance(form, str):
+        *sides, kind = form.split()
         known = " ".join(str(sizes.get(side, side)) for side in sides)
         if kind == "labels":
             check_labels(name, value, known)
         else:
             tensor(name, value, known, kind)
         sizes.update(zip(sides, value.shape, strict=True))
+    elif not isinstance(value, form):
+        raise CourseError(f"{name} {value!r} must be a {form.__name__}")
 
 
-def check_labels(name: str, labels: Tensor, form: str = "N") -> None:
+def check_labels(name: str, labels: "Tensor", form: str = "N") -> None:
     """Raise a CourseError unless these are int64 labels (N,), each 0 or 1."""
     tensor(name, labels, form, "int64")
     if labels.device.type == "cpu":  # a GPU would have to wait for the answer
