@@ -1,8 +1,4 @@
-"""What the paper says (Wang & Perez 2017): its experiments with their numbers, claims and size.
-
-Data alone: `EXPERIMENTS` are the rows of Tables I–III, `CLAIMS` the sentences of §6 and §7 about
-accuracy, `PRESETS` the sizes at which the course runs the experiments.
-"""
+"""What the paper says (Wang & Perez 2017): the experiments, claims and size; data alone."""
 
 from __future__ import annotations
 
@@ -10,10 +6,7 @@ from typing import NamedTuple
 
 
 class Experiment(NamedTuple):
-    """One row of the paper's Tables I–III: a task, an arm, and the accuracy that it reports.
-
-    The accuracy is the best validation accuracy in 40 epochs (§6), in 0–1.
-    """
+    """One row of Tables I–III: the best validation accuracy in 40 epochs (§6), in 0–1."""
 
     task: str
     arm: str
@@ -21,10 +14,7 @@ class Experiment(NamedTuple):
 
 
 class Claim(NamedTuple):
-    """A claim of §6 or §7: on a task, one arm is better than another, or worse.
-
-    direction: 1 if the paper says that `first` is better than `second`, −1 if it says worse.
-    """
+    """What §6 or §7 says: `first` is better (direction 1) or worse (−1) than `second`."""
 
     text: str
     task: str

@@ -33,15 +33,8 @@ RECIPE_VERSION = 1
 class Settings:
     """Everything that decides a result, apart from the images themselves and the machine's kind.
 
-    Attributes:
-        task, arm, seed: of the run, as for `load_task` and `fit`.
-        source: of the images, as for `load_task`.
-        images_per_class: used for training and validation; None for all.
-        device: as for `fit`.
-        recipe: every choice of the training.
-
-    Raises:
-        CourseError: an unknown arm, source or device, or an arm that is not run on the task.
+    As for `load_task` and `fit`. Raises CourseError for an unknown arm, source or device, and for
+    an arm that is not run on the task.
     """
 
     task: str
@@ -69,20 +62,15 @@ class Settings:
 def settings_of(
     task: str, arm: str, seed: int = 0, preset: str = "paper", source: str = "auto", **changes
 ) -> Settings:
-    """Settings of one run: a preset's size, and any named changes to it or to the recipe.
-
-    Raises:
-        CourseError: an unknown preset or change, and what `Settings` and `Recipe` refuse.
-    """
+    """Settings of one run: a preset's size, and any named changes to it or to the recipe."""
     size = PRESETS[choose("preset", preset, PRESETS)]
-    in_recipe = {field.name for field in fields(Recipe)}
-    outside = {field.name for field in fields(Settings)} - {"recipe"}
+    known = {field.name for field in (*fields(Recipe), *fields(Settings))} - {"recipe"}
     for name in changes:
-        choose("setting", name, sorted(in_recipe | outside))
-    changes = {"epochs": size.epochs, "images_per_class": size.images_per_class} | changes
-    recipe = Recipe(**{name: value for name, value in changes.items() if name in in_recipe})
-    others = {name: value for name, value in changes.items() if name not in in_recipe}
-    return Settings(task, arm, seed, source, recipe=recipe, **others)
+        choose("setting", name, sorted(known))
+    changes = size._asdict() | changes
+    in_recipe = [field.name for field in fields(Recipe) if field.name in changes]
+    recipe = Recipe(**{name: changes.pop(name) for name in in_recipe})
+    return Settings(task, arm, seed, source, recipe=recipe, **changes)
 
 
 def is_run(task: str, arm: str) -> bool:
@@ -104,18 +92,17 @@ def study(
 ) -> list[Result]:
     """Run every arm that is run on each task, with every seed; finished runs are read.
 
-    Args:
-        tasks, arms, seeds: names and numbers; the results come in this order.
-        preset: of `paper.PRESETS`.
-        workers, scheduler: as for `run_many`.
-        folder: of the results, by default `runs/<preset>/`.
-        changes: as for `settings_of`; a source concerns the picture tasks.
+    Results come by task, seed and arm, and are kept in `folder`, by default `runs/<preset>/`.
+    `workers` and `scheduler` are those of `run_many`, `changes` those of `settings_of`.
     """
     for name, several in (("tasks", tasks), ("arms", arms), ("seeds", seeds)):
         if isinstance(several, str) or not isinstance(several, Iterable):
             raise CourseError(f"{name} {several!r} must be a list, as in [{several!r}]")
+    # A source names where pictures come from: MNIST has one source only.
+    of_pictures = changes.get("source") in ("tiny-imagenet", "stand-in")
+    mnist = {**changes, "source": "auto"} if of_pictures else changes
     wanted = [
-        settings_of(task, arm, seed, preset, **_for_task(task, changes))
+        settings_of(task, arm, seed, preset, **(mnist if task == MNIST else changes))
         for task in tasks
         for seed in seeds
         for arm in arms
@@ -139,18 +126,13 @@ def run_many(
 ) -> list[Result]:
     """The results of many runs, in the order asked for: read from `folder`, or trained and written.
 
-    Each result is written as it comes in, so that this may be stopped at any moment and called
-    again.
+    Each result is written as it comes in, so that this may be stopped and called again.
 
     Args:
         wanted: the runs.
         folder: of the results.
-        workers: processes side by side, each with one thread; "auto": one a core, one on a GPU.
-        scheduler: the address of a Dask scheduler, as in tcp://host:8786; its workers do the
-            work, one run at a time each.
-
-    Raises:
-        CourseError: settings that cannot be run, or a scheduler that does not answer.
+        workers: processes with one thread each; "auto": one per core, or one on a GPU.
+        scheduler: of a Dask cluster that does the work instead, as in tcp://host:8786.
     """
     if not wanted:
         raise CourseError("wanted [] names no run: there is nothing to do")
@@ -166,47 +148,39 @@ def run_many(
 
 
 def _read_or_train(
-    wanted: Sequence[Settings],
-    tasks: Sequence[Task],
-    folder: Path,
-    workers: int,
-    scheduler: str | None,
+    runs: Sequence[Settings], tasks: Sequence[Task], folder: Path, count: int, scheduler: str | None
 ) -> list[Result]:
     """Results of runs on their tasks; those that are missing are trained, and written here."""
     results: dict[int, Result] = {}
     costs: dict[int, float] = {}
-    for index, (settings, task) in enumerate(zip(wanted, tasks, strict=True)):
-        record = _record(settings, task)
-        done = read_result(result_path(folder, record, _key(record)))
-        if done is None:
-            passes = ARMS[settings.arm].cost * settings.recipe.epochs
-            costs[index] = passes * task.train.images.numel()
-        else:
+    for index, (run, task) in enumerate(zip(runs, tasks, strict=True)):
+        record = _record(run, task)
+        if done := read_result(result_path(folder, record, _key(record))):
             results[index] = done
+        else:
+            costs[index] = ARMS[run.arm].cost * run.recipe.epochs * task.train.images.numel()
     if costs:
         # A task travels with its job, so that a worker needs no data of its own. Long runs first:
         # a short one fills the gap at the end better.
         jobs = (
-            joblib.delayed(_train)(index, wanted[index], tasks[index])
+            joblib.delayed(_train)(index, runs[index], tasks[index])
             for index in sorted(costs, key=lambda index: costs[index], reverse=True)
         )
         with (
-            parallel(min(workers, len(costs)), scheduler) as processes,
+            parallel(min(count, len(costs)), scheduler) as processes,
             progress_bar(sum(costs.values()), f"{len(costs)} runs") as bar,
         ):
             for index, result in processes(jobs):
                 write_result(result, folder)
                 results[index] = result
                 bar.update(costs[index])
-    return [results[index] for index in range(len(wanted))]
+    return [results[index] for index in range(len(runs))]
 
 
-def _train(index: int, settings: Settings, task: Task) -> tuple[int, Result]:
+def _train(index: int, run: Settings, task: Task) -> tuple[int, Result]:
     """Train one run, and write nothing; the index comes back with the result."""
-    record = _record(settings, task)
-    _, history = fit(
-        task, settings.arm, settings.recipe, seed=settings.seed, device=settings.device
-    )
+    record = _record(run, task)
+    _, history = fit(task, run.arm, run.recipe, seed=run.seed, device=run.device)
     kept = ("validation_correct_best", "test_correct_best", "test_correct_last")
     return index, Result(
         settings=record,
@@ -219,21 +193,13 @@ def _train(index: int, settings: Settings, task: Task) -> tuple[int, Result]:
     )
 
 
-def _for_task(task: str, changes: dict) -> dict:
-    """A source names where pictures come from: MNIST has one source only."""
-    if task == MNIST and changes.get("source") in ("tiny-imagenet", "stand-in"):
-        return {**changes, "source": "auto"}
-    return changes
-
-
 def _record(settings: Settings, task: Task) -> dict:
     """Settings as they are stored and compared: with what "auto" stood for, and the images."""
     record = asdict(settings)
-    choices = record.pop("recipe")
-    del choices["generators"]  # an arm that has generators names their weights
+    record |= record.pop("recipe")
+    del record["generators"]  # an arm that has generators names their weights
     return {
         **record,
-        **choices,
         "task": task.name,
         "source": task.source,
         "device": find_device(settings.device).type,
@@ -250,15 +216,12 @@ def _key(record: dict) -> str:
 
 
 def _environment() -> dict:
-    if torch.cuda.is_available():
-        processor = torch.cuda.get_device_name()
-    else:
-        processor = torch.backends.cpu.get_cpu_capability()
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
     return {
         "course": __version__,
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
-        "processor": processor,
+        "processor": gpu or torch.backends.cpu.get_cpu_capability(),
         "threads": 1,
         "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
     }

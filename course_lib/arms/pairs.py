@@ -1,7 +1,6 @@
 """Images generated for each batch from pairs of training images of one class (§3.3, §5).
 
-AugNet learns what to make of a pair (`course_lib.arms.neural`). The arms `pair-mean` and
-`pair-mixup` are controls of ours without AugNet: the mean of the pair, or a random mixture.
+AugNet learns what to make of a pair (see `arms.neural`); `mean` and `mixup` are fixed controls.
 """
 
 from __future__ import annotations
