@@ -8,6 +8,7 @@ import json
 import platform
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
+from functools import cache
 from pathlib import Path
 
 import joblib
@@ -53,10 +54,6 @@ class Settings:
             )
         choose("source", self.source, ("auto", *SOURCES))
         choose("device", self.device, DEVICES)
-
-    def load(self) -> Task:
-        """The run's images; arms of one task and seed share them."""
-        return load_task(self.task, self.source, self.seed, self.images_per_class)
 
 
 def settings_of(
@@ -115,7 +112,8 @@ def study(
 
 def run(settings: Settings, folder: Path) -> Result:
     """The result of one run, in this process: read from `folder`, or trained and written."""
-    return _read_or_train([settings], [settings.load()], folder, 1, None)[0]
+    task = load_task(settings.task, settings.source, settings.seed, settings.images_per_class)
+    return _read_or_train([settings], [task], folder, 1, None)[0]
 
 
 def run_many(
@@ -138,9 +136,8 @@ def run_many(
         raise CourseError("wanted [] names no run: there is nothing to do")
     count = worker_count(workers, wanted[0].device)
     make_folder(folder)
-    data = [(run.task, run.source, run.seed, run.images_per_class) for run in wanted]
-    loaded = {key: load_task(*key) for key in dict.fromkeys(data)}
-    tasks = [loaded[key] for key in data]
+    load = cache(load_task)  # arms of one task and seed share their images
+    tasks = [load(run.task, run.source, run.seed, run.images_per_class) for run in wanted]
     results = _read_or_train(wanted, tasks, folder, count, scheduler)
     for line in dict.fromkeys(map(str, tasks)):
         print(line)
@@ -182,13 +179,22 @@ def _train(index: int, run: Settings, task: Task) -> tuple[int, Result]:
     record = _record(run, task)
     _, history = fit(task, run.arm, run.recipe, seed=run.seed, device=run.device)
     kept = ("validation_correct_best", "test_correct_best", "test_correct_last")
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
+    environment = {
+        "course": __version__,
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "processor": gpu or torch.backends.cpu.get_cpu_capability(),
+        "threads": 1,
+        "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+    }
     return index, Result(
         settings=record,
         key=_key(record),
         curves=history.curves,
         best_epoch=history.best_epoch,
         correct={name.replace("correct_", ""): getattr(history, name).numpy() for name in kept},
-        environment=_environment(),
+        environment=environment,
         seconds=sum(history.curves["seconds"]),
     )
 
@@ -213,15 +219,3 @@ def _record(settings: Settings, task: Task) -> dict:
 
 def _key(record: dict) -> str:
     return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()[:12]
-
-
-def _environment() -> dict:
-    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
-    return {
-        "course": __version__,
-        "python": platform.python_version(),
-        "system": f"{platform.system()} {platform.machine()}",
-        "processor": gpu or torch.backends.cpu.get_cpu_capability(),
-        "threads": 1,
-        "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
-    }

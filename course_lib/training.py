@@ -81,8 +81,7 @@ class History:
             `validation_…` after them, `generated_accuracy` and `augmentation_loss` for the arms
             that have them; `seconds` and `images_per_second` of training and validation.
         best_epoch: the first epoch with the highest validation accuracy, counted from 0.
-        validation_correct_best, test_correct_best, test_correct_last: which images are classified
-            rightly, (N,) bool, at the best and at the last epoch.
+        validation_correct_best, …: which images are classified rightly, (N,) bool.
         sources: a few fixed pairs of training images, uint8 (K, 2, C, H, W), or None.
         generated, augnets: what the arm makes of them after each epoch, normalised (K, C, H, W),
             and its AugNet, on the CPU.
@@ -136,7 +135,7 @@ def _descend(optimiser: torch.optim.Optimizer, loss: Tensor) -> None:
 
 
 def _right(scores: Tensor, labels: Tensor) -> Tensor:
-    """Number of images classified rightly: on the device, since reading it makes a GPU wait."""
+    """Number of images classified rightly, left on the device: reading it makes a GPU wait."""
     return (scores.argmax(dim=1) == labels).sum()
 
 
@@ -156,15 +155,9 @@ def fit(
     Args:
         task: as `load_task` returns it; its validation and test images are never augmented.
         arm: a name in `arms.ARMS`; CourseError if the task's images lack what it needs.
-        recipe: every choice of the training.
-        seed: decides initial weights, batch order, dropout and what the arm draws.
-        device: "auto" takes cuda, then mps, then cpu.
-        threads: on a CPU; another number of threads gives different last bits.
+        seed, device, threads: with the same ones, results are identical. "auto" takes cuda, then
+            mps, then cpu; the threads are a CPU's.
         on_epoch: called with the History so far after each epoch.
-
-    Returns:
-        The model after the last epoch, in evaluation mode, and its History. Same seed, device and
-        threads: identical results.
     """
     chosen = ARMS[choose("arm", arm, ARMS)]
     chosen.check(task)
@@ -272,10 +265,7 @@ def _keep_generated(history: History, augmenter: Augmenter, pairs: Tensor, seed:
 
 
 def _batch_orders(count: int, copies: bool, seed: int) -> Iterator[Tensor]:
-    """The order of the training images, anew each epoch: (N,) or, with copies, (2N,) indices.
-
-    Copies are shuffled in between, so that the originals come in the same order in every arm.
-    """
+    """Orders of the training images, (N,) or (2N,): with copies, originals keep their order."""
     originals, extra = stream(seed, "batch order"), stream(seed, "copies order")
     while True:
         order = torch.randperm(count, generator=originals)

@@ -29,19 +29,15 @@ class CycleGANRecipe:
     """How a CycleGAN is trained; CourseError for a bad value.
 
     Attributes:
-        steps: of the optimisers; the rates are constant in the first half, then fall to 0.
+        steps: the learning rates are constant in their first half, then fall linearly to 0.
+        side, enlarge: of the square crops in pixels, and how many times larger they were made.
         batch_size, critic_batch: pictures of each set that a generator and a critic see in a step.
-        side: of the square crops in pixels, a multiple of 4.
-        enlarge: how many times larger the crops are made (see `arms.gan.apply_style`).
-        width, blocks, upsampling, residual: of the generators.
-        critic_width, critic_halvings: of the critics.
         critic_first: steps at the beginning in which the critics learn alone.
         critic_rate: learning rate of the critics, as a multiple of the generators'.
         cycle, identity: weights of these losses.
-        distance: of pictures in these losses. "absolute" favours few large changes, which a
-            residual generator makes as spots; "squared" favours small changes everywhere.
+        distance: of pictures in them: "absolute" favours few large changes, "squared" small ones
+            everywhere (a residual generator makes the large ones as spots).
         bfloat16: multiply in half precision, faster on processors that can.
-        seed: decides initial weights, crops and draws.
     """
 
     steps: int
@@ -65,10 +61,11 @@ class CycleGANRecipe:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        least = dict.fromkeys(("steps", "batch_size", "width", "blocks", "critic_width"), 1)
-        least |= {"critic_halvings": 1, "critic_batch": self.batch_size, "critic_first": 0}
-        for name, value in {**least, "seed": 0, "enlarge": 1}.items():
-            whole_number(name, getattr(self, name), at_least=value)
+        for name in ("steps", "batch_size", "width", "blocks", "critic_width", "critic_halvings"):
+            whole_number(name, getattr(self, name), at_least=1)
+        for name, least in (("critic_batch", self.batch_size), ("critic_first", 0), ("seed", 0)):
+            whole_number(name, getattr(self, name), least)
+        whole_number("enlarge", self.enlarge, at_least=1)
         if whole_number("side", self.side, at_least=32) % (4 * self.enlarge):
             raise CourseError(f"side {self.side} must be a multiple of {4 * self.enlarge}")
         for name in ("cycle", "identity", "learning_rate", "critic_rate"):
@@ -110,7 +107,7 @@ class Pool:
         return torch.cat(out)
 
     def draw(self, count: int, draws: torch.Generator) -> Tensor:
-        """Copies of `count` of its images, drawn at random."""
+        """(count, 3, H, W) of its images, drawn at random."""
         return self.images[torch.randint(len(self.images), (count,), generator=draws)]
 
 
@@ -144,22 +141,15 @@ def train_cyclegan(
     device: str = "auto",
     threads: int = 1,
 ) -> tuple[CycleGAN, Curves]:
-    """Train the four networks of a CycleGAN.
+    """Train the four networks; returns them, and the curves of their losses, means over 50 steps.
 
     Args:
-        photos: sets of pictures, drawn from equally often. A picture is uint8 (3, H, W), no side
-            below the recipe's; each step takes a random crop, mirrored or not.
-        styles: one set of pictures.
-        recipe: every choice of the training.
+        photos: sets of pictures, drawn from equally often: uint8 (3, H, W), cropped at random.
         checkpoint: a file, written every 50 steps. If it is there at the start, a stopped training
             resumes as if it had not been stopped; CourseError if it is of another recipe.
         start: the checkpoint of another style, whose networks these begin as.
         on_report: called with the networks and the curves so far every 50 steps.
-        device, threads: as for `fit`.
-
-    Returns:
-        The networks, in evaluation mode, and the curves of their losses, means over 50 steps. Same
-        recipe, pictures, device and threads: the same weights.
+        device, threads: as for `fit`; the same ones make the same weights again.
     """
     if not styles or not photos or not all(photos):
         raise CourseError("CycleGAN needs pictures of the style and photographs: a set is empty")
@@ -196,7 +186,7 @@ def train_cyclegan(
 
 
 class _Run:
-    """A training in progress: networks, optimisers, pools, curves and the steps done."""
+    """A training in progress."""
 
     def __init__(self, recipe: CycleGANRecipe, device: torch.device) -> None:
         self.recipe, self.done, self.curves = recipe, 0, Curves()
@@ -233,10 +223,10 @@ class _Run:
                 torch.cat([pool.swap(images, draws), pool.draw(more, draws)])
                 for pool, images in zip(self.pools.values(), made, strict=True)
             )
+        style_critic, photo_critic = networks.style_critic, networks.photo_critic
         with half:
-            losses["critics"] = critic_loss(
-                networks.style_critic(styles), networks.style_critic(made_style)
-            ) + critic_loss(networks.photo_critic(photos), networks.photo_critic(made_photo))
+            losses["critics"] = critic_loss(style_critic(styles), style_critic(made_style))
+            losses["critics"] += critic_loss(photo_critic(photos), photo_critic(made_photo))
         losses["critics"].backward()
         self.optimisers["critics"].step()
         self.done += 1

@@ -23,14 +23,12 @@ from course_lib.support.files import make_folder, runs_folder, write_whole
 from course_lib.support.validation import CourseError, choose
 
 # How the generators in data/styles/ were trained, for pictures of 64×64 stylised at twice that
-# size: small networks that change a picture rather than make it anew. In this size critics learn
-# more slowly than generators, hence their larger batches, earlier start and faster rate.
+# size. Critics this small learn more slowly than generators: they start earlier, and see more.
 SMALL = CycleGANRecipe(
     steps=3500, side=80, enlarge=2, width=24, blocks=4, upsampling="resize", residual=True,
     critic_width=32, critic_halvings=2, critic_batch=6, critic_first=300, critic_rate=2.0,
     identity=1.0, distance="squared",
 )  # fmt: skip
-PICTURE_SIDE = 64  # of the pictures that a style is trained for
 SCENES_EACH = 300
 SHEET = 12  # pictures on a sheet of samples
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
@@ -43,10 +41,10 @@ def train_style(
     changes: Sequence[str] = (),
     start: str | None = None,
 ) -> tuple[Path, Curves]:
-    """Train a style's generator.
+    """Train a style's generator: `runs/styles/NAME.safetensors`, and the curves of the losses.
 
-    Beside the generator come its checkpoint, from which a stopped training resumes, and NAME.png,
-    a sheet of photographs with their stylised versions below, drawn anew every 50 steps.
+    Beside it come NAME.checkpoint, from which a stopped training resumes, and NAME.png, a sheet of
+    photographs with their stylised versions below, drawn anew every 50 steps.
 
     Args:
         name: of the style and its files.
@@ -54,13 +52,6 @@ def train_style(
         photos: folders of photographs, or "stand-in" for the course's drawn scenes.
         changes: of the recipe `SMALL`, each "name=value".
         start: a style trained before with this command, whose networks this one begins as.
-
-    Returns:
-        The generator's file, `runs/styles/NAME.safetensors`, and the curves of the losses.
-
-    Raises:
-        CourseError: a name that cannot be a file, a folder without pictures, or a value that a
-            recipe refuses.
     """
     if not re.fullmatch(r"[a-z0-9][a-z0-9-]*", name):
         raise CourseError(f"style name {name!r} must be small letters, digits and hyphens")
@@ -79,20 +70,14 @@ def train_style(
     def draw_sheet(networks: CycleGAN, _: Curves) -> None:
         write_whole(folder / f"{name}.png", sheet(networks.to_style, shown, recipe.enlarge).save)
 
+    begin = folder / f"{start}.checkpoint" if start else None
+    checkpoint, path = folder / f"{name}.checkpoint", folder / f"{name}.safetensors"
     networks, curves = train_cyclegan(
-        sets,
-        styles,
-        recipe,
-        folder / f"{name}.checkpoint",
-        start=folder / f"{start}.checkpoint" if start else None,
-        on_report=draw_sheet,
+        sets, styles, recipe, checkpoint, start=begin, on_report=draw_sheet
     )
-    kind = Kind(
-        recipe.width, recipe.blocks, recipe.upsampling, recipe.residual,
-        PICTURE_SIDE * recipe.enlarge,
-    )  # fmt: skip
+    picture_side = 64 * recipe.enlarge
+    kind = Kind(recipe.width, recipe.blocks, recipe.upsampling, recipe.residual, picture_side)
     last = ", ".join(f"{loss} {values[-1]:.3f}" for loss, values in curves.items())
-    path = folder / f"{name}.safetensors"
     about = {"style": name, "recipe": str(recipe), "losses": last}
     save_generator(path, networks.to_style, kind, about)
     return path, curves
@@ -121,11 +106,7 @@ def photographs(source: str, side: int) -> list[Tensor]:
 
 
 def read_pictures(folder: Path, side: int) -> list[Tensor]:
-    """All pictures of a folder, by name: uint8 (3, H, W), the shorter side from side to 2·side.
-
-    Larger pictures are shrunk to 2·side, smaller ones enlarged to side. Raises CourseError for a
-    folder that is absent or holds no pictures, and for a picture that cannot be read.
-    """
+    """A folder's pictures, by name, uint8 (3, H, W): scaled to a shorter side of side to 2·side."""
     paths = sorted(path for path in folder.glob("*") if path.suffix.lower() in SUFFIXES)
     if not paths:
         raise CourseError(f"{folder} holds no pictures: it needs files {', '.join(SUFFIXES)}")
