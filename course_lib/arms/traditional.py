@@ -99,7 +99,7 @@ def facts(task: Task, choices: Choices) -> dict[str, object]:
 
 @checks(images="N 1|3 H W uint8", transforms=Transforms, generator=torch.Generator)
 def traditional(images: Tensor, transforms: Transforms, generator: torch.Generator) -> Tensor:
-    """One transformed copy of each image (§3.1): uint8 (N, C, H, W) → the same, by a CPU's draws."""
+    """One transformed copy of each image (§3.1): uint8 (N, C, H, W) → the same; a CPU draws."""
     if transforms.hue and images.shape[1] == 1:
         raise CourseError(f"hue {transforms.hue!r} must be 0 for grey images")
     affine = affine_matrices(transforms, len(images), generator)
