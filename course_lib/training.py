@@ -31,28 +31,21 @@ SHOWN_PAIRS = 2  # of each class, kept in the History
 class Recipe:
     """Every choice of a training (§5), with the paper's value or ours; CourseError for a bad one.
 
-    Attributes:
-        loss: "sigmoid" or "softmax", the readings of `losses.classification_loss`.
-        alpha, beta: weights of the classification and the augmentation loss of generated images.
-        update: "alternate" takes a step on the training images, then one on the generated images
-            that updates both networks (the paper's "subsequently"); "joint" one on the sum.
-        running_statistics: of batch normalisation, from "all" batches, or those of "real-only".
-        initialisation: of AugNet, "glorot" or "torch".
-        transforms: of the traditional arm, "all" or the name of one.
-        generators: of the GAN arm, "bundled", "published", or "auto": published if on disk.
+    `update` is "alternate" for a step on the training images, then one on the generated images that
+    updates both networks (the paper's "subsequently"), or "joint" for one on the sum.
     """
 
     epochs: int = 40
-    batch_size: int = 64
-    learning_rate: float = 1e-4
-    loss: str = "sigmoid"
-    alpha: float = 0.75
-    beta: float = 0.25
+    batch_size: int = 64  # ours
+    learning_rate: float = 1e-4  # Adam's
+    loss: str = "sigmoid"  # or "softmax", the readings of `losses.classification_loss`
+    alpha: float = 0.75  # weight of the classification loss of generated images
+    beta: float = 0.25  # weight of the augmentation loss
     update: str = "alternate"
-    running_statistics: str = "all"
-    initialisation: str = "glorot"
-    transforms: str = "all"
-    generators: str = "auto"
+    running_statistics: str = "all"  # batch normalisation's; "real-only": of training images
+    initialisation: str = "glorot"  # AugNet's, or "torch"
+    transforms: str = "all"  # of the traditional arm, or the name of one
+    generators: str = "auto"  # "published" ones if they are on disk, else "bundled"
 
     def __post_init__(self) -> None:
         whole_number("epochs", self.epochs, at_least=1)
@@ -75,24 +68,17 @@ class Recipe:
 class History:
     """What `fit` measured.
 
-    Attributes:
-        curves: name → one value an epoch, losses and accuracies as means over images: `train_…`
-            during the steps on training images and their copies (dropout on, weights changing),
-            `validation_…` after them, `generated_accuracy` and `augmentation_loss` for the arms
-            that have them; `seconds` and `images_per_second` of training and validation.
-        best_epoch: the first epoch with the highest validation accuracy, counted from 0.
-        validation_correct_best, …: which images are classified rightly, (N,) bool.
-        sources: a few fixed pairs of training images, uint8 (K, 2, C, H, W), or None.
-        generated, augnets: what the arm makes of them after each epoch, normalised (K, C, H, W),
-            and its AugNet, on the CPU.
+    Curves have one value per epoch, losses and accuracies as means over images: `train_…` during
+    the steps on training images and their copies (dropout on), `validation_…` after them.
     """
 
     curves: dict[str, list[float]] = field(default_factory=dict)
-    best_epoch: int = -1
-    validation_correct_best: Tensor | None = None
+    best_epoch: int = -1  # the first with the highest validation accuracy, counted from 0
+    validation_correct_best: Tensor | None = None  # which images are classified rightly: (N,) bool
     test_correct_best: Tensor | None = None
     test_correct_last: Tensor | None = None
-    sources: Tensor | None = None
+    sources: Tensor | None = None  # fixed pairs of training images, uint8 (K, 2, C, H, W)
+    # What the arm makes of them after each epoch, normalised (K, C, H, W), and its AugNet.
     generated: list[Tensor] = field(default_factory=list)
     augnets: list[AugNet] = field(default_factory=list)
 

@@ -27,28 +27,20 @@ class Choices(Protocol):
 
 @dataclass(frozen=True)
 class Arm:
-    """One way to train: what is added to the training images, when, and how it is drawn.
-
-    Attributes:
-        whose: "paper" or "ours".
-        made: when its images are made: "never", "once" before training, or for "each batch".
-        cost: of an epoch, in passes over the training images.
-        colour, line: of its curves.
-        needs: "colour" images, two images per class to make "pairs" of.
-        copies: (task, choices, seed, device) → a uint8 copy of each training image, (N, C, H, W).
-        augmenter: (normalised training images, labels, choices) → what makes images for a batch.
-        facts: (task, choices) → what else decides its images, for a result's record and key.
-    """
+    """One way to train: what is added to the training images, when, and how it is drawn."""
 
     name: str
-    whose: str
-    made: str
-    cost: int
-    colour: str
+    whose: str  # "paper" or "ours"
+    made: str  # when its images are: "never", "once" before training, or for "each batch"
+    cost: int  # of an epoch, in passes over the training images
+    colour: str  # of its curves, as is the line
     line: str = "-"
-    needs: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ()  # "colour" images, two images per class to make "pairs" of
+    # (task, choices, seed, device) → a uint8 copy of each training image, (N, C, H, W)
     copies: Callable[[Task, Choices, int, str], Tensor] | None = None
+    # (normalised training images, labels, choices) → what makes images for each batch
     augmenter: Callable[[Tensor, Tensor, Choices], Augmenter] | None = None
+    # what else decides its images, for a result's record and key
     facts: Callable[[Task, Choices], dict[str, object]] = lambda task, choices: {}
 
     def check(self, task: Task) -> None:

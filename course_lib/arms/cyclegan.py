@@ -26,38 +26,26 @@ POOL = 50
 
 @dataclass(frozen=True)
 class CycleGANRecipe:
-    """How a CycleGAN is trained; CourseError for a bad value.
+    """How a CycleGAN is trained; CourseError for a bad value."""
 
-    Attributes:
-        steps: the learning rates are constant in their first half, then fall linearly to 0.
-        side, enlarge: of the square crops in pixels, and how many times larger they were made.
-        batch_size, critic_batch: pictures of each set that a generator and a critic see in a step.
-        critic_first: steps at the beginning in which the critics learn alone.
-        critic_rate: learning rate of the critics, as a multiple of the generators'.
-        cycle, identity: weights of these losses.
-        distance: of pictures in them: "absolute" favours few large changes, "squared" small ones
-            everywhere (a residual generator makes the large ones as spots).
-        bfloat16: multiply in half precision, faster on processors that can.
-    """
-
-    steps: int
-    batch_size: int = 1
-    side: int = 256
-    enlarge: int = 1
+    steps: int  # the learning rates are constant in the first half, then fall linearly to 0
+    batch_size: int = 1  # pictures of each set that the generators see in a step
+    side: int = 256  # of the square crops in pixels, a multiple of 4·enlarge
+    enlarge: int = 1  # how many times larger the crops are made (see `arms.gan.apply_style`)
     width: int = 64
     blocks: int = 9
     upsampling: str = "transposed"
     residual: bool = False
     critic_width: int = 64
     critic_halvings: int = 3
-    critic_batch: int = 1
-    critic_first: int = 0
-    critic_rate: float = 1.0
-    cycle: float = 10.0
+    critic_batch: int = 1  # pictures of each set that the critics see in a step
+    critic_first: int = 0  # steps at the beginning in which the critics learn alone
+    critic_rate: float = 1.0  # learning rate of the critics, in multiples of the generators'
+    cycle: float = 10.0  # weights of these losses
     identity: float = 5.0
-    distance: str = "absolute"
+    distance: str = "absolute"  # favours few large changes; "squared" favours many small ones
     learning_rate: float = 2e-4
-    bfloat16: bool = False
+    bfloat16: bool = False  # multiply in half precision, faster on processors that can
     seed: int = 0
 
     def __post_init__(self) -> None:

@@ -1,7 +1,7 @@
 """The paper's GAN arm (§3.2, Figure II): each image gets a copy in one of six styles.
 
-Pictures are enlarged, stylised, and averaged down, as generators are used where they come from:
-their brush strokes are smaller than the picture's own detail then, and their grid is gone.
+Pictures are enlarged, stylised and averaged down: brush strokes are smaller than a picture's own
+detail then, and the generators' grid is gone.
 """
 
 from __future__ import annotations
@@ -103,10 +103,7 @@ def in_style(
 
 @torch.inference_mode()
 def apply_style(
-    generator: Generator,
-    images: Tensor,
-    side: int,
-    on_batch: Callable[[int], object] | None = None,
+    generator: Generator, images: Tensor, side: int, on_batch: Callable[[int], object] | None = None
 ) -> Tensor:
     """Images, uint8 (N, 3, H, W), enlarged to a side, through a generator, and averaged down again.
 

@@ -25,25 +25,15 @@ BOUNDS = {"shift": 0.5, "zoom": 1, "rotate": 180, "shear": 45, "flip": 1, "warp"
 
 @dataclass(frozen=True)
 class Transforms:
-    """How far each transformation may go; 0 switches it off. Each image draws its own amount.
+    """How far each transformation may go; 0 switches it off. Each image draws its own amount."""
 
-    Attributes:
-        shift: share of the side, each way, in both directions (0–0.5).
-        zoom: largest enlargement z; the factor is log-uniform between 1/(1+z) and 1+z (0–1).
-        rotate: degrees, each way (0–180).
-        shear: degrees, each way, along both axes (0–45).
-        flip: probability of a left-right mirror image (0–1).
-        warp: typical displacement of a smooth elastic field, as a share of the side (0–0.1).
-        hue: turns of the colour circle, each way (0–0.5); colour images only.
-    """
-
-    shift: float = 0.1
-    zoom: float = 0.2
-    rotate: float = 15.0
-    shear: float = 8.0
-    flip: float = 0.5
-    warp: float = 0.015
-    hue: float = 0.04
+    shift: float = 0.1  # share of the side, each way, in both directions (0–0.5)
+    zoom: float = 0.2  # z (0–1): the factor is log-uniform between 1/(1+z) and 1+z
+    rotate: float = 15.0  # degrees, each way (0–180)
+    shear: float = 8.0  # degrees, each way, along both axes (0–45)
+    flip: float = 0.5  # probability of a left-right mirror image (0–1)
+    warp: float = 0.015  # typical displacement of an elastic field, share of the side (0–0.1)
+    hue: float = 0.04  # turns of the colour circle, each way (0–0.5); colour images only
 
     def __post_init__(self) -> None:
         for name, most in BOUNDS.items():
