@@ -108,10 +108,9 @@ class ResidualBlock(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """CycleGAN's critic, a PatchGAN: a score for each overlapping patch, near 1 if it looks real.
+    """CycleGAN's critic, a PatchGAN: (N, 3, H, W) in −1…1 → (N, 1, h, w), near 1 if it looks real.
 
-    (N, 3, H, W) in −1…1 → (N, 1, h, w), linear. With the published 3 `halvings` (convolutions of
-    stride 2), a score sees a patch of 70×70 pixels, with 2 one of 34×34.
+    A score sees a patch of 70×70 pixels with the published 3 `halvings`, one of 34×34 with 2.
     """
 
     def __init__(self, width: int = 64, halvings: int = 3) -> None:
@@ -130,10 +129,9 @@ class Discriminator(nn.Module):
 
 
 class CycleGAN(nn.Module):
-    """CycleGAN's four networks: G and F, and a critic for what each of them makes.
+    """CycleGAN's four networks, for photographs x and pictures y of a style.
 
-    G = `to_style` turns a photograph x into a picture y of the style, F = `to_photo` turns y into
-    x; D_Y = `style_critic` and D_X = `photo_critic` tell real pictures from generated ones.
+    G = `to_style` turns x into y, F = `to_photo` y into x; the critics are D_Y and D_X.
     """
 
     def __init__(

@@ -32,11 +32,7 @@ RECIPE_VERSION = 1
 
 @dataclass(frozen=True)
 class Settings:
-    """Everything that decides a result, apart from the images themselves and the machine's kind.
-
-    As for `load_task` and `fit`. Raises CourseError for an unknown arm, source or device, and for
-    an arm that is not run on the task.
-    """
+    """Everything that decides a result, apart from the images themselves and the machine's kind."""
 
     task: str
     arm: str
@@ -89,8 +85,7 @@ def study(
 ) -> list[Result]:
     """Run every arm that is run on each task, with every seed; finished runs are read.
 
-    Results come by task, seed and arm, and are kept in `folder`, by default `runs/<preset>/`.
-    `workers` and `scheduler` are those of `run_many`, `changes` those of `settings_of`.
+    Workers and scheduler as for `run_many`, changes as for `settings_of`; folder: runs/<preset>/.
     """
     for name, several in (("tasks", tasks), ("arms", arms), ("seeds", seeds)):
         if isinstance(several, str) or not isinstance(several, Iterable):
@@ -124,11 +119,7 @@ def run_many(
 ) -> list[Result]:
     """The results of many runs, in the order asked for: read from `folder`, or trained and written.
 
-    Each result is written as it comes in, so that this may be stopped and called again.
-
     Args:
-        wanted: the runs.
-        folder: of the results.
         workers: processes with one thread each; "auto": one per core, or one on a GPU.
         scheduler: of a Dask cluster that does the work instead, as in tcp://host:8786.
     """

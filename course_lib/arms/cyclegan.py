@@ -133,8 +133,7 @@ def train_cyclegan(
 
     Args:
         photos: sets of pictures, drawn from equally often: uint8 (3, H, W), cropped at random.
-        checkpoint: a file, written every 50 steps. If it is there at the start, a stopped training
-            resumes as if it had not been stopped; CourseError if it is of another recipe.
+        checkpoint: written every 50 steps; a stopped training of the same recipe resumes from it.
         start: the checkpoint of another style, whose networks these begin as.
         on_report: called with the networks and the curves so far every 50 steps.
         device, threads: as for `fit`; the same ones make the same weights again.

@@ -29,8 +29,6 @@ SMALL = CycleGANRecipe(
     critic_width=32, critic_halvings=2, critic_batch=6, critic_first=300, critic_rate=2.0,
     identity=1.0, distance="squared",
 )  # fmt: skip
-SCENES_EACH = 300
-SHEET = 12  # pictures on a sheet of samples
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 
 
@@ -47,9 +45,7 @@ def train_style(
     photographs with their stylised versions below, drawn anew every 50 steps.
 
     Args:
-        name: of the style and its files.
-        domain: a folder of pictures of the style.
-        photos: folders of photographs, or "stand-in" for the course's drawn scenes.
+        domain, photos: folders of pictures; photos "stand-in" are the course's drawn scenes.
         changes: of the recipe `SMALL`, each "name=value".
         start: a style trained before with this command, whose networks this one begins as.
     """
@@ -64,7 +60,7 @@ def train_style(
         raise CourseError("photos () names none: choose a folder or stand-in")
     folder = runs_folder() / "styles"
     make_folder(folder)
-    turns = [(sets[k % len(sets)], k // len(sets)) for k in range(SHEET)]
+    turns = ((sets[k % len(sets)], k // len(sets)) for k in range(12))
     shown = [pictures[turn % len(pictures)] for pictures, turn in turns]
 
     def draw_sheet(networks: CycleGAN, _: Curves) -> None:
@@ -100,7 +96,7 @@ def changed(recipe: CycleGANRecipe, changes: Sequence[str]) -> CycleGANRecipe:
 def photographs(source: str, side: int) -> list[Tensor]:
     """Photographs of a folder, or the course's drawn scenes: uint8 (3, H, W) each."""
     if source == "stand-in":
-        scenes = [draw_scenes(kind, SCENES_EACH, seed=1) for kind in CLASSES]
+        scenes = [draw_scenes(kind, 300, seed=1) for kind in CLASSES]
         return list(torch.from_numpy(np.stack(scenes, axis=1)).flatten(0, 1))
     return read_pictures(Path(source), side)
 

@@ -46,16 +46,10 @@ def stylise(
     device: str = "auto",
     threads: int = 1,
 ) -> Stylised:
-    """Copy each image in one of the styles, drawn at random with equal chances (§3.2).
+    """Copy each image, uint8 (N, 3, H, W), in one of the styles, drawn with equal chances (§3.2).
 
-    The copies are kept under `runs/cache/`, and read by a second call.
-
-    Args:
-        images: uint8 (N, 3, H, W).
-        styles: names to draw from.
-        seed: decides the draw.
-        generators: "bundled", "published", or "auto": the published ones if all six are on disk.
-        device, threads: as for `fit`.
+    Generators are "bundled", "published", or "auto": the published ones if all six are on disk. The
+    copies are kept under `runs/cache/`, and read by a second call.
     """
     if not styles:
         raise CourseError("styles () names none: choose some of " + ", ".join(STYLES))

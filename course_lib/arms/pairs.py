@@ -45,8 +45,7 @@ class SameClassSampler:
 class Augmenter(nn.Module):
     """Generates a batch of images (§3.3, §5): from pairs of a class, or `alone`, from each twice.
 
-    `mix` makes one image of two, with `augnet` or without; `loss` compares it with a third image
-    of the class. `images` (N, C, H, W), normalised, and `labels` (N,) are the training images.
+    `mix` makes an image of two normalised training images; `loss` compares it with a third.
     """
 
     @checks(images="N 1|3 H W float", labels="N labels")
