@@ -58,8 +58,7 @@ def combined_loss(
 ) -> Tensor:
     """Loss of a generated batch (§5): α·L_c + β·L_a, the paper's α = .75 and β = .25.
 
-    Without an augmentation loss, or with β = 0, it is L_c alone: the paper calls the two
-    "equivalent", since in a step of its own α would only scale it.
+    With no L_a or β = 0 it is L_c alone: "equivalent", says the paper: its own step α only scales.
     """
     if augmentation is None or beta == 0:
         return classification
@@ -82,8 +81,5 @@ def identity_loss(same: Tensor, original: Tensor, distance: str = "absolute") ->
 
 
 def critic_loss(real: Tensor, generated: Tensor) -> Tensor:
-    """CycleGAN's critic: ½ ((D(y) − 1)² + D(G(x))²), from its scores of real and generated images.
-
-    Half of the sum, so that a critic learns at half the generators' pace.
-    """
+    """A critic's loss: ½ ((D(y) − 1)² + D(G(x))²), means over scores of real and generated."""
     return ((real.float() - 1).square().mean() + generated.float().square().mean()) / 2

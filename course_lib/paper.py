@@ -32,25 +32,18 @@ class Preset(NamedTuple):
 
 GOLDFISH, CATS, MNIST = "dogs-vs-goldfish", "dogs-vs-cats", "mnist-0-vs-8"
 
-# Table I, Table II, Table III.
-EXPERIMENTS = (
-    Experiment(GOLDFISH, "none", 0.855),
-    Experiment(GOLDFISH, "traditional", 0.890),
-    Experiment(GOLDFISH, "gan", 0.865),
-    Experiment(GOLDFISH, "neural", 0.915),
-    Experiment(GOLDFISH, "neural-content", 0.900),
-    Experiment(GOLDFISH, "neural-style", 0.890),
-    Experiment(GOLDFISH, "control", 0.840),
-    Experiment(CATS, "none", 0.705),
-    Experiment(CATS, "traditional", 0.775),
-    Experiment(CATS, "gan", 0.720),
-    Experiment(CATS, "neural", 0.765),
-    Experiment(CATS, "neural-content", 0.770),
-    Experiment(CATS, "neural-style", 0.740),
-    Experiment(CATS, "control", 0.710),
-    Experiment(MNIST, "none", 0.972),
-    Experiment(MNIST, "neural", 0.975),
-    Experiment(MNIST, "neural-content", 0.968),
+# Tables I, II and III; None where the paper has no such row.
+PAPER_ARMS = ("none", "traditional", "gan", "neural", "neural-content", "neural-style", "control")
+TABLES = {
+    GOLDFISH: (0.855, 0.890, 0.865, 0.915, 0.900, 0.890, 0.840),
+    CATS: (0.705, 0.775, 0.720, 0.765, 0.770, 0.740, 0.710),
+    MNIST: (0.972, None, None, 0.975, 0.968, None, None),
+}
+EXPERIMENTS = tuple(
+    Experiment(task, arm, accuracy)
+    for task, row in TABLES.items()
+    for arm, accuracy in zip(PAPER_ARMS, row, strict=True)
+    if accuracy is not None
 )
 PAPER = {(row.task, row.arm): row.paper for row in EXPERIMENTS}
 

@@ -130,8 +130,7 @@ def run_many(
     load = cache(load_task)  # arms of one task and seed share their images
     tasks = [load(run.task, run.source, run.seed, run.images_per_class) for run in wanted]
     results = _read_or_train(wanted, tasks, folder, count, scheduler)
-    for line in dict.fromkeys(map(str, tasks)):
-        print(line)
+    print(*dict.fromkeys(map(str, tasks)), sep="\n")
     return results
 
 
@@ -195,8 +194,7 @@ def _record(settings: Settings, task: Task) -> dict:
     record = asdict(settings)
     record |= record.pop("recipe")
     del record["generators"]  # an arm that has generators names their weights
-    return {
-        **record,
+    return record | {
         "task": task.name,
         "source": task.source,
         "device": find_device(settings.device).type,

@@ -148,7 +148,7 @@ def fit(
     chosen = ARMS[choose("arm", arm, ARMS)]
     chosen.check(task)
     on = find_device(device)
-    draws, pairs = stream(seed, "pairs"), None
+    draws = stream(seed, "pairs")
     keep_freed_memory()
     if chosen.copies is not None:
         task = task.with_copies(chosen.copies(task, recipe, seed, device))
@@ -173,6 +173,7 @@ def fit(
             classes = torch.arange(2).repeat_interleave(SHOWN_PAIRS)
             pairs = sampler.draw(classes, stream(seed, "shown pairs"))[:, :2]
             history.sources = task.train.images[pairs]
+            first, second = original[0][pairs.to(on)].unbind(dim=1)
         # One Adam for both networks: it passes over weights that a step gave no gradient.
         weights = [*model.parameters(), *(augmenter.parameters() if augmenter else ())]
         optimiser = torch.optim.Adam(weights, lr=recipe.learning_rate, fused=True)
@@ -200,8 +201,13 @@ def fit(
                 history.test_correct_best = evaluate(model, test, recipe.loss)[1]
             if epoch == recipe.epochs - 1:
                 history.test_correct_last = evaluate(model, test, recipe.loss)[1]
-            if augmenter is not None and pairs is not None:
-                _keep_generated(history, augmenter, original[0][pairs.to(on)], seed)
+            if augmenter is not None:
+                with torch.inference_mode():
+                    partner = first if augmenter.alone else second
+                    made = augmenter.mix(first, partner, stream(seed, "shown pairs"))
+                history.generated.append(made.cpu())
+                if augmenter.augnet is not None:
+                    history.augnets.append(copy.deepcopy(augmenter.augnet).cpu())
             if on_epoch is not None:
                 on_epoch(history)
     return model.eval(), history
@@ -237,17 +243,6 @@ def _on_device(task: Task, examples: Examples, device: torch.device) -> tuple[Te
     """Normalised images in channels-last memory, which a batch drawn by index keeps."""
     images = task.normalise(examples.images.to(device))
     return images.contiguous(memory_format=torch.channels_last), examples.labels.to(device)
-
-
-def _keep_generated(history: History, augmenter: Augmenter, pairs: Tensor, seed: int) -> None:
-    """Keep what the arm makes of the shown pairs, normalised (K, 2, C, H, W), and its AugNet."""
-    first, second = pairs.unbind(dim=1)
-    partner = first if augmenter.alone else second
-    with torch.inference_mode():
-        made = augmenter.mix(first, partner, stream(seed, "shown pairs"))
-    history.generated.append(made.cpu())
-    if augmenter.augnet is not None:
-        history.augnets.append(copy.deepcopy(augmenter.augnet).cpu())
 
 
 def _batch_orders(count: int, copies: bool, seed: int) -> Iterator[Tensor]:

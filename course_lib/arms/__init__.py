@@ -14,9 +14,8 @@ from course_lib.arms.pairs import Augmenter
 from course_lib.losses import content_loss, style_loss
 
 # Okabe and Ito's colours, which colour-blind readers can tell apart.
-BLACK, GREY, BLUE, ORANGE, GREEN, RED, PURPLE = (
-    "#000000", "#666666", "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7",
-)  # fmt: skip
+BLACK, GREY, BLUE, ORANGE = "#000000", "#666666", "#0072B2", "#E69F00"
+GREEN, RED, PURPLE = "#009E73", "#D55E00", "#CC79A7"
 
 ARMS = {
     arm.name: arm

@@ -111,12 +111,10 @@ def read_pictures(folder: Path, side: int) -> list[Tensor]:
         shorter = min(picture.size)
         scale = min(max(shorter, side), 2 * side) / shorter
         size = [max(side, round(scale * length)) for length in picture.size]
-        picture = picture.convert("RGB")
-        return picture if scale == 1 else picture.resize(size, Image.Resampling.LANCZOS)
+        return picture.convert("RGB").resize(size, Image.Resampling.LANCZOS)
 
     files = {str(path): path for path in paths}
-    pictures = decode_pictures(files, resized, "cannot be read as a picture")
-    return [torch.from_numpy(picture) for picture in pictures]
+    return [*map(torch.from_numpy, decode_pictures(files, resized, "cannot be read as a picture"))]
 
 
 def sheet(generator: Generator, pictures: Sequence[Tensor], enlarge: int) -> Image.Image:
@@ -126,6 +124,5 @@ def sheet(generator: Generator, pictures: Sequence[Tensor], enlarge: int) -> Ima
         side = min(64, *picture.shape[1:]) // 4 * 4
         before = picture[None, :, :side, :side]
         columns.append(torch.cat([before, apply_style(generator, before, enlarge * side)], dim=2))
-    pixels = torch.cat(columns, dim=3)[0].permute(1, 2, 0)
-    image = Image.fromarray(pixels.numpy())
-    return image.resize((2 * image.width, 2 * image.height), Image.Resampling.NEAREST)
+    pixels = torch.cat(columns, dim=3)[0].repeat_interleave(2, 1).repeat_interleave(2, 2)
+    return Image.fromarray(pixels.permute(1, 2, 0).numpy())

@@ -56,10 +56,9 @@ def stylise(
     styles = tuple(choose("style", style, STYLES) for style in styles)
     kind = choose_kind(generators)
     draws = torch.randint(len(styles), (len(images),), generator=stream(seed, "styles"))
-    weights = generators_digest(kind, styles)
-    decides = (tuple(images.shape), styles, weights, seed, str(precision(device)))
-    state = hashlib.sha256(repr(decides).encode())
-    state.update(images.cpu().numpy().tobytes())
+    weights, shape = generators_digest(kind, styles), tuple(images.shape)
+    decides = (shape, styles, weights, seed, str(precision(device)))
+    state = hashlib.sha256(repr(decides).encode() + images.cpu().numpy().tobytes())
 
     def make() -> dict[str, np.ndarray]:
         copies = torch.empty_like(images, device="cpu")
@@ -71,7 +70,7 @@ def stylise(
         return {"images": copies.numpy()}
 
     cache = f"styles-{state.hexdigest()[:16]}"
-    copies = torch.from_numpy(cached_arrays(cache, make, {"images": tuple(images.shape)})["images"])
+    copies = torch.from_numpy(cached_arrays(cache, make, {"images": shape})["images"])
     return Stylised(copies.to(images.device), tuple(styles[draw] for draw in draws.tolist()))
 
 
@@ -116,8 +115,8 @@ def apply_style(
 
 def copies(task: Task, choices: Choices, seed: int, device: str) -> Tensor:
     """The arm `gan`: a copy of each training image in a style of its own, made once."""
-    images = task.train.images
-    return stylise(images, seed=seed, generators=choices.generators, device=device).images
+    kind = choices.generators
+    return stylise(task.train.images, seed=seed, generators=kind, device=device).images
 
 
 def facts(task: Task, choices: Choices) -> dict[str, object]:

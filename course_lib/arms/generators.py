@@ -84,10 +84,8 @@ def load_generator(style: str, kind: str = "bundled") -> Generator:
 
 def generators_digest(kind: str, styles: Sequence[str] = tuple(STYLES)) -> str:
     """One digest of the weights files of some styles."""
-    state = hashlib.sha256()
-    for style in styles:
-        state.update(hashlib.sha256(_existing(style, kind).read_bytes()).digest())
-    return state.hexdigest()[:16]
+    digests = (hashlib.sha256(_existing(style, kind).read_bytes()).digest() for style in styles)
+    return hashlib.sha256(b"".join(digests)).hexdigest()[:16]
 
 
 def _existing(style: str, kind: str) -> Path:

@@ -78,8 +78,7 @@ def chosen(task: Task, choices: Choices) -> Transforms:
 
 def copies(task: Task, choices: Choices, seed: int, device: str) -> Tensor:
     """The arm `traditional`: one transformed copy of each training image, made once."""
-    images = task.train.images
-    return traditional(images, chosen(task, choices), stream(seed, "traditional"))
+    return traditional(task.train.images, chosen(task, choices), stream(seed, "traditional"))
 
 
 def facts(task: Task, choices: Choices) -> dict[str, object]:
@@ -106,8 +105,7 @@ def transformed(images: Tensor, affine: Tensor, warp: Tensor, hue: Tensor) -> Te
     Beyond its edges an image is its mirror image: no black corners tell a copy from an original.
     """
     grid = functional.affine_grid(affine, list(images.shape), align_corners=False)
-    size = images.shape[2:]
-    field = functional.interpolate(2 * warp, size, mode="bicubic", align_corners=True)
+    field = functional.interpolate(2 * warp, images.shape[2:], mode="bicubic", align_corners=True)
     grid = grid + field.permute(0, 2, 3, 1)  # in half sides, hence the 2
     pixels = functional.grid_sample(
         images.float(), grid, mode="bilinear", padding_mode="reflection", align_corners=False
