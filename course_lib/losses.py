@@ -16,12 +16,10 @@ DISTANCES = {"absolute": functional.l1_loss, "squared": functional.mse_loss}  # 
 
 @checks(scores="N 2 float", labels="N labels", reading=CLASSIFICATION_LOSSES)
 def classification_loss(scores: Tensor, labels: Tensor, reading: str = "sigmoid") -> Tensor:
-    """Classification loss L_c of scores (N, 2) and labels (N,), in two readings of §5.
+    """L_c (§5): "cross entropy loss on the sigmoids of the scores of classes", in two readings.
 
     sigmoid:  L_c = −mean over n, k of  y·log σ(s) + (1 − y)·log(1 − σ(s)),   y = one-hot labels
     softmax:  L_c = −mean over n of  log( exp s[n, label] / Σ_k exp s[n, k] )
-
-    The paper has "cross entropy loss on the sigmoids of the scores of classes".
     """
     if reading == "softmax":
         return functional.cross_entropy(scores, labels)
@@ -31,10 +29,7 @@ def classification_loss(scores: Tensor, labels: Tensor, reading: str = "sigmoid"
 
 @checks(generated="N C H W float", target="N C H W float")
 def content_loss(generated: Tensor, target: Tensor) -> Tensor:
-    """Content loss L_a (§5): 1/D · Σ_i (A_i − T_i)², the mean over a batch.
-
-    A is a generated image, T its target, D the number of values of an image.
-    """
+    """Content loss L_a (§5): 1/D · Σ_i (A_i − T_i)² over an image's D values, mean of a batch."""
     return functional.mse_loss(generated, target)
 
 
@@ -42,8 +37,8 @@ def content_loss(generated: Tensor, target: Tensor) -> Tensor:
 def gram_matrix(images: Tensor) -> Tensor:
     """Gram matrix of the raw images (§5): G_ij = 1/(H·W) · Σ_k F_ik F_jk, (N, C, H, W) → (N, C, C).
 
-    F is the image as C rows of H·W values: G tells which channels are strong together, wherever in
-    the image. The paper does not scale it; 1/(H·W) makes it independent of the image's size.
+    F is the image as C rows of H·W values. The paper does not scale G; 1/(H·W) makes it independent
+    of the image's size.
     """
     rows = images.flatten(2)
     return rows @ rows.transpose(1, 2) / rows.shape[2]
@@ -51,10 +46,9 @@ def gram_matrix(images: Tensor) -> Tensor:
 
 @checks(generated="N 3 H W float", target="N 3 H W float")
 def style_loss(generated: Tensor, target: Tensor) -> Tensor:
-    """Style loss L_a (§5): 1/C² · Σ_ij (G^A_ij − G^T_ij)², the mean over a batch.
+    """Style loss L_a (§5): 1/C² · Σ_ij (G^A_ij − G^T_ij)² of Gram matrices, mean of a batch.
 
-    G^A and G^T are the Gram matrices of a generated image and its target. Images need colour: of
-    grey ones "the gram matrix wouldn't produce any meaning" (§6).
+    Images need colour: of grey ones "the gram matrix wouldn't produce any meaning" (§6).
     """
     return functional.mse_loss(gram_matrix(generated), gram_matrix(target))
 
@@ -64,8 +58,7 @@ def combined_loss(
 ) -> Tensor:
     """Loss of a generated batch (§5): α·L_c + β·L_a, the paper's α = .75 and β = .25.
 
-    Without an augmentation loss, or with β = 0, it is L_c alone: the paper calls the two
-    "equivalent", since in a step of its own α would only scale it.
+    With no L_a or β = 0 it is L_c alone: "equivalent", says the paper: its own step α only scales.
     """
     if augmentation is None or beta == 0:
         return classification
@@ -73,10 +66,7 @@ def combined_loss(
 
 
 def adversarial_loss(scores: Tensor) -> Tensor:
-    """CycleGAN's adversarial loss: (D(G(x)) − 1)², the mean over the scores of generated images.
-
-    Least squares in place of a logarithm: the generator wants a critic's score of 1.
-    """
+    """CycleGAN's adversarial loss: (D(G(x)) − 1)², the mean over the scores of generated images."""
     return (scores.float() - 1).square().mean()
 
 
@@ -91,8 +81,5 @@ def identity_loss(same: Tensor, original: Tensor, distance: str = "absolute") ->
 
 
 def critic_loss(real: Tensor, generated: Tensor) -> Tensor:
-    """CycleGAN's critic: ½ ((D(y) − 1)² + D(G(x))²), from its scores of real and generated images.
-
-    Half of the sum, so that a critic learns at half the generators' pace.
-    """
+    """A critic's loss: ½ ((D(y) − 1)² + D(G(x))²), means over scores of real and generated."""
     return ((real.float() - 1).square().mean() + generated.float().square().mean()) / 2

@@ -1,9 +1,7 @@
 """The networks: SmallNet and AugNet (§5), CycleGAN's generators and critics (§3.2).
 
-What the paper leaves open, and what we take: SmallNet pads to "same", so that only pooling shrinks
-an image; ReLU follows its first fully connected layer; dropout is 0.5; one batch normalisation
-follows the second and third convolution together. AugNet starts from Glorot's uniform weights and
-zero biases, the default of the paper's TensorFlow.
+Our choices where §5 leaves it open: SmallNet's "same" padding, ReLU after the first fully connected
+layer, dropout of 0.5 and one batch normalisation after the second and third convolution together.
 """
 
 from __future__ import annotations
@@ -14,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 INITIALISATIONS = ("glorot", "torch")
+UPSAMPLINGS = ("transposed", "resize")
 
 
 class SmallNet(nn.Sequential):
@@ -45,8 +44,7 @@ class SmallNet(nn.Sequential):
 class AugNet(nn.Module):
     """The paper's augmentation network (§5, Figure III): two images of a class in, a new one out.
 
-    Input: two batches of normalised images (N, C, H, W). Output: the same shape, linear: any real
-    number, in the pixel space of the inputs. 8,275 parameters for C = 3.
+    All are normalised images (N, C, H, W); the output is linear. 8,275 parameters for C = 3.
     """
 
     def __init__(self, channels: int = 3, initialisation: str = "glorot") -> None:
@@ -56,7 +54,7 @@ class AugNet(nn.Module):
         for size_in, size_out in zip(sizes, sizes[1:], strict=False):
             layers += [nn.Conv2d(size_in, size_out, 3, padding="same"), nn.ReLU(inplace=True)]
         self.layers = nn.Sequential(*layers[:-1])
-        if initialisation == "glorot":
+        if initialisation == "glorot":  # as in the paper's TensorFlow
             for layer in self.layers[::2]:
                 nn.init.xavier_uniform_(layer.weight)
                 nn.init.zeros_(layer.bias)
@@ -67,11 +65,7 @@ class AugNet(nn.Module):
 
 
 class Generator(nn.Module):
-    """CycleGAN's generator: pictures (N, 3, H, W) in −1…1 in, the same in another style out.
-
-    H and W are multiples of 4, 16 or more. Width 64, 9 blocks: the published "resnet_9blocks".
-    A residual generator adds its output to its input, and starts as the identity.
-    """
+    """CycleGAN's: pictures (N, 3, H, W) in −1…1, H and W multiples of 4 from 16, in a new style."""
 
     def __init__(
         self, width: int = 64, blocks: int = 9, upsampling: str = "transposed",
@@ -83,12 +77,12 @@ class Generator(nn.Module):
             layers += _block(nn.Conv2d(size, 2 * size, 3, stride=2, padding=1))
         layers += [ResidualBlock(4 * width) for _ in range(blocks)]
         for size in (4 * width, 2 * width):  # side: 1/4 → 1/2 → 1
-            layers += UPSAMPLINGS[upsampling](size, size // 2)
+            layers += _upsampling(size, size // 2, upsampling)
         last = nn.Conv2d(width, 3, 7)
         self.model = nn.Sequential(*layers, nn.ReflectionPad2d(3), last, nn.Tanh())
         self.apply(_initialise)
         self.residual = residual
-        if residual:
+        if residual:  # it adds to its input, at first nothing
             nn.init.zeros_(last.weight)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -102,13 +96,10 @@ class ResidualBlock(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        convolutions = [nn.Conv2d(channels, channels, kernel_size=3) for _ in range(2)]
-        self.conv_block = nn.Sequential(
-            nn.ReflectionPad2d(1),
-            *_block(convolutions[0]),
-            nn.ReflectionPad2d(1),
-            *_block(convolutions[1])[:-1],
-        )
+        layers: list[nn.Module] = []
+        for _ in range(2):
+            layers += [nn.ReflectionPad2d(1), *_block(nn.Conv2d(channels, channels, 3))]
+        self.conv_block = nn.Sequential(*layers[:-1])
 
     def forward(self, images: Tensor) -> Tensor:
         """The sum of the images and what the block makes of them."""
@@ -116,20 +107,18 @@ class ResidualBlock(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """CycleGAN's critic, a PatchGAN: a score for each overlapping patch, near 1 if it looks real.
+    """CycleGAN's critic, a PatchGAN: (N, 3, H, W) in −1…1 → (N, 1, h, w), near 1 if it looks real.
 
-    (N, 3, H, W) in −1…1 → (N, 1, h, w), linear. `halvings` counts convolutions of stride 2: with
-    the published 3, a score sees a patch of 70×70 pixels, with 2 one of 34×34.
+    A score sees a patch of 70×70 pixels with the published 3 `halvings`, one of 34×34 with 2.
     """
 
     def __init__(self, width: int = 64, halvings: int = 3) -> None:
         super().__init__()
-        layers: list[nn.Module] = [nn.Conv2d(3, width, 4, stride=2, padding=1), _leaky()]
+        layers = [nn.Conv2d(3, width, 4, stride=2, padding=1), nn.LeakyReLU(0.2, inplace=True)]
         for step in range(halvings):
-            stride = 2 if step < halvings - 1 else 1
-            convolution = nn.Conv2d(width, 2 * width, 4, stride, padding=1)
-            layers += [convolution, nn.InstanceNorm2d(2 * width), _leaky()]
+            convolution = nn.Conv2d(width, 2 * width, 4, 2 if step < halvings - 1 else 1, padding=1)
             width = 2 * width
+            layers += [convolution, nn.InstanceNorm2d(width), nn.LeakyReLU(0.2, inplace=True)]
         self.model = nn.Sequential(*layers, nn.Conv2d(width, 1, 4, stride=1, padding=1))
         self.apply(_initialise)
 
@@ -139,10 +128,9 @@ class Discriminator(nn.Module):
 
 
 class CycleGAN(nn.Module):
-    """CycleGAN's four networks: G and F, and a critic for what each of them makes.
+    """CycleGAN's four networks, for photographs x and pictures y of a style.
 
-    G = `to_style` turns a photograph x into a picture y of the style, F = `to_photo` turns y into
-    x; D_Y = `style_critic` and D_X = `photo_critic` tell real pictures from generated ones.
+    G = `to_style` turns x into y, F = `to_photo` y into x; the critics are D_Y and D_X.
     """
 
     def __init__(
@@ -176,22 +164,10 @@ def _initialise(layer: nn.Module) -> None:
         nn.init.zeros_(layer.bias)
 
 
-def _leaky() -> nn.Module:
-    return nn.LeakyReLU(0.2, inplace=True)
-
-
-def _transposed(size_in: int, size_out: int) -> list[nn.Module]:
-    """Twice the side by transposed convolution, as published; it leaves a grid (Odena 2016)."""
-    return _block(nn.ConvTranspose2d(size_in, size_out, 3, stride=2, padding=1, output_padding=1))
-
-
-def _resize(size_in: int, size_out: int) -> list[nn.Module]:
-    """Twice the side by repeating pixels, then a convolution, which leaves no grid (Odena 2016)."""
-    return [
-        nn.Upsample(scale_factor=2),
-        nn.ReflectionPad2d(1),
-        *_block(nn.Conv2d(size_in, size_out, 3)),
-    ]
-
-
-UPSAMPLINGS = {"transposed": _transposed, "resize": _resize}
+def _upsampling(size_in: int, size_out: int, kind: str) -> list[nn.Module]:
+    """Twice the side: "transposed" as published, or "resize", without its grid (Odena 2016)."""
+    if kind == "transposed":
+        last = nn.ConvTranspose2d(size_in, size_out, 3, stride=2, padding=1, output_padding=1)
+        return _block(last)
+    repeated = [nn.Upsample(scale_factor=2), nn.ReflectionPad2d(1)]
+    return [*repeated, *_block(nn.Conv2d(size_in, size_out, 3))]

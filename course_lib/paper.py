@@ -1,8 +1,4 @@
-"""What the paper says (Wang & Perez 2017): its experiments with their numbers, claims and size.
-
-Data alone: `EXPERIMENTS` are the rows of Tables I–III, `CLAIMS` the sentences of §6 and §7 about
-accuracy, `PRESETS` the sizes at which the course runs the experiments.
-"""
+"""What the paper says (Wang & Perez 2017): the experiments, claims and size; data alone."""
 
 from __future__ import annotations
 
@@ -10,10 +6,7 @@ from typing import NamedTuple
 
 
 class Experiment(NamedTuple):
-    """One row of the paper's Tables I–III: a task, an arm, and the accuracy that it reports.
-
-    The accuracy is the best validation accuracy in 40 epochs (§6), in 0–1.
-    """
+    """One row of Tables I–III: the best validation accuracy in 40 epochs (§6), in 0–1."""
 
     task: str
     arm: str
@@ -21,10 +14,7 @@ class Experiment(NamedTuple):
 
 
 class Claim(NamedTuple):
-    """A claim of §6 or §7: on a task, one arm is better than another, or worse.
-
-    direction: 1 if the paper says that `first` is better than `second`, −1 if it says worse.
-    """
+    """What §6 or §7 says: `first` is better (direction 1) or worse (−1) than `second`."""
 
     text: str
     task: str
@@ -42,25 +32,18 @@ class Preset(NamedTuple):
 
 GOLDFISH, CATS, MNIST = "dogs-vs-goldfish", "dogs-vs-cats", "mnist-0-vs-8"
 
-# Table I, Table II, Table III.
-EXPERIMENTS = (
-    Experiment(GOLDFISH, "none", 0.855),
-    Experiment(GOLDFISH, "traditional", 0.890),
-    Experiment(GOLDFISH, "gan", 0.865),
-    Experiment(GOLDFISH, "neural", 0.915),
-    Experiment(GOLDFISH, "neural-content", 0.900),
-    Experiment(GOLDFISH, "neural-style", 0.890),
-    Experiment(GOLDFISH, "control", 0.840),
-    Experiment(CATS, "none", 0.705),
-    Experiment(CATS, "traditional", 0.775),
-    Experiment(CATS, "gan", 0.720),
-    Experiment(CATS, "neural", 0.765),
-    Experiment(CATS, "neural-content", 0.770),
-    Experiment(CATS, "neural-style", 0.740),
-    Experiment(CATS, "control", 0.710),
-    Experiment(MNIST, "none", 0.972),
-    Experiment(MNIST, "neural", 0.975),
-    Experiment(MNIST, "neural-content", 0.968),
+# Tables I, II and III; None where the paper has no such row.
+PAPER_ARMS = ("none", "traditional", "gan", "neural", "neural-content", "neural-style", "control")
+TABLES = {
+    GOLDFISH: (0.855, 0.890, 0.865, 0.915, 0.900, 0.890, 0.840),
+    CATS: (0.705, 0.775, 0.720, 0.765, 0.770, 0.740, 0.710),
+    MNIST: (0.972, None, None, 0.975, 0.968, None, None),
+}
+EXPERIMENTS = tuple(
+    Experiment(task, arm, accuracy)
+    for task, row in TABLES.items()
+    for arm, accuracy in zip(PAPER_ARMS, row, strict=True)
+    if accuracy is not None
 )
 PAPER = {(row.task, row.arm): row.paper for row in EXPERIMENTS}
 

@@ -8,6 +8,7 @@ import json
 import platform
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
+from functools import cache
 from pathlib import Path
 
 import joblib
@@ -31,18 +32,7 @@ RECIPE_VERSION = 1
 
 @dataclass(frozen=True)
 class Settings:
-    """Everything that decides a result, apart from the images themselves and the machine's kind.
-
-    Attributes:
-        task, arm, seed: of the run, as for `load_task` and `fit`.
-        source: of the images, as for `load_task`.
-        images_per_class: used for training and validation; None for all.
-        device: as for `fit`.
-        recipe: every choice of the training.
-
-    Raises:
-        CourseError: an unknown arm, source or device, or an arm that is not run on the task.
-    """
+    """Everything that decides a result, apart from the images themselves and the machine's kind."""
 
     task: str
     arm: str
@@ -55,34 +45,24 @@ class Settings:
     def __post_init__(self) -> None:
         choose("arm", self.arm, ARMS)
         if not is_run(self.task, self.arm):
-            raise CourseError(
-                f"arm {self.arm!r} is not run on {self.task}: the paper has no such row"
-            )
+            where = f"arm {self.arm!r} is not run on {self.task}"
+            raise CourseError(f"{where}: the paper has no such row")
         choose("source", self.source, ("auto", *SOURCES))
         choose("device", self.device, DEVICES)
-
-    def load(self) -> Task:
-        """The run's images; arms of one task and seed share them."""
-        return load_task(self.task, self.source, self.seed, self.images_per_class)
 
 
 def settings_of(
     task: str, arm: str, seed: int = 0, preset: str = "paper", source: str = "auto", **changes
 ) -> Settings:
-    """Settings of one run: a preset's size, and any named changes to it or to the recipe.
-
-    Raises:
-        CourseError: an unknown preset or change, and what `Settings` and `Recipe` refuse.
-    """
+    """Settings of one run: a preset's size, and any named changes to it or to the recipe."""
     size = PRESETS[choose("preset", preset, PRESETS)]
-    in_recipe = {field.name for field in fields(Recipe)}
-    outside = {field.name for field in fields(Settings)} - {"recipe"}
+    known = {field.name for field in (*fields(Recipe), *fields(Settings))} - {"recipe"}
     for name in changes:
-        choose("setting", name, sorted(in_recipe | outside))
-    changes = {"epochs": size.epochs, "images_per_class": size.images_per_class} | changes
-    recipe = Recipe(**{name: value for name, value in changes.items() if name in in_recipe})
-    others = {name: value for name, value in changes.items() if name not in in_recipe}
-    return Settings(task, arm, seed, source, recipe=recipe, **others)
+        choose("setting", name, sorted(known))
+    changes = size._asdict() | changes
+    in_recipe = [field.name for field in fields(Recipe) if field.name in changes]
+    recipe = Recipe(**{name: changes.pop(name) for name in in_recipe})
+    return Settings(task, arm, seed, source, recipe=recipe, **changes)
 
 
 def is_run(task: str, arm: str) -> bool:
@@ -104,18 +84,16 @@ def study(
 ) -> list[Result]:
     """Run every arm that is run on each task, with every seed; finished runs are read.
 
-    Args:
-        tasks, arms, seeds: names and numbers; the results come in this order.
-        preset: of `paper.PRESETS`.
-        workers, scheduler: as for `run_many`.
-        folder: of the results, by default `runs/<preset>/`.
-        changes: as for `settings_of`; a source concerns the picture tasks.
+    Workers and scheduler as for `run_many`, changes as for `settings_of`; folder: runs/<preset>/.
     """
     for name, several in (("tasks", tasks), ("arms", arms), ("seeds", seeds)):
         if isinstance(several, str) or not isinstance(several, Iterable):
             raise CourseError(f"{name} {several!r} must be a list, as in [{several!r}]")
+    # A source names where pictures come from: MNIST has one source only.
+    of_pictures = changes.get("source") in ("tiny-imagenet", "stand-in")
+    mnist = {**changes, "source": "auto"} if of_pictures else changes
     wanted = [
-        settings_of(task, arm, seed, preset, **_for_task(task, changes))
+        settings_of(task, arm, seed, preset, **(mnist if task == MNIST else changes))
         for task in tasks
         for seed in seeds
         for arm in arms
@@ -128,7 +106,8 @@ def study(
 
 def run(settings: Settings, folder: Path) -> Result:
     """The result of one run, in this process: read from `folder`, or trained and written."""
-    return _read_or_train([settings], [settings.load()], folder, 1, None)[0]
+    task = load_task(settings.task, settings.source, settings.seed, settings.images_per_class)
+    return _read_or_train([settings], [task], folder, 1, None)[0]
 
 
 def run_many(
@@ -139,101 +118,82 @@ def run_many(
 ) -> list[Result]:
     """The results of many runs, in the order asked for: read from `folder`, or trained and written.
 
-    Each result is written as it comes in, so that this may be stopped at any moment and called
-    again.
-
     Args:
-        wanted: the runs.
-        folder: of the results.
-        workers: processes side by side, each with one thread; "auto": one a core, one on a GPU.
-        scheduler: the address of a Dask scheduler, as in tcp://host:8786; its workers do the
-            work, one run at a time each.
-
-    Raises:
-        CourseError: settings that cannot be run, or a scheduler that does not answer.
+        workers: processes with one thread each; "auto": one per core, or one on a GPU.
+        scheduler: of a Dask cluster that does the work instead, as in tcp://host:8786.
     """
     if not wanted:
         raise CourseError("wanted [] names no run: there is nothing to do")
     count = worker_count(workers, wanted[0].device)
     make_folder(folder)
-    data = [(run.task, run.source, run.seed, run.images_per_class) for run in wanted]
-    loaded = {key: load_task(*key) for key in dict.fromkeys(data)}
-    tasks = [loaded[key] for key in data]
+    load = cache(load_task)  # arms of one task and seed share their images
+    tasks = [load(run.task, run.source, run.seed, run.images_per_class) for run in wanted]
     results = _read_or_train(wanted, tasks, folder, count, scheduler)
-    for line in dict.fromkeys(map(str, tasks)):
-        print(line)
+    print(*dict.fromkeys(map(str, tasks)), sep="\n")
     return results
 
 
 def _read_or_train(
-    wanted: Sequence[Settings],
-    tasks: Sequence[Task],
-    folder: Path,
-    workers: int,
-    scheduler: str | None,
+    runs: Sequence[Settings], tasks: Sequence[Task], folder: Path, count: int, scheduler: str | None
 ) -> list[Result]:
     """Results of runs on their tasks; those that are missing are trained, and written here."""
     results: dict[int, Result] = {}
     costs: dict[int, float] = {}
-    for index, (settings, task) in enumerate(zip(wanted, tasks, strict=True)):
-        record = _record(settings, task)
-        done = read_result(result_path(folder, record, _key(record)))
-        if done is None:
-            passes = ARMS[settings.arm].cost * settings.recipe.epochs
-            costs[index] = passes * task.train.images.numel()
-        else:
+    for index, (run, task) in enumerate(zip(runs, tasks, strict=True)):
+        record = _record(run, task)
+        if done := read_result(result_path(folder, record, _key(record))):
             results[index] = done
+        else:
+            costs[index] = ARMS[run.arm].cost * run.recipe.epochs * task.train.images.numel()
     if costs:
         # A task travels with its job, so that a worker needs no data of its own. Long runs first:
         # a short one fills the gap at the end better.
         jobs = (
-            joblib.delayed(_train)(index, wanted[index], tasks[index])
+            joblib.delayed(_train)(index, runs[index], tasks[index])
             for index in sorted(costs, key=lambda index: costs[index], reverse=True)
         )
         with (
-            parallel(min(workers, len(costs)), scheduler) as processes,
+            parallel(min(count, len(costs)), scheduler) as processes,
             progress_bar(sum(costs.values()), f"{len(costs)} runs") as bar,
         ):
             for index, result in processes(jobs):
                 write_result(result, folder)
                 results[index] = result
                 bar.update(costs[index])
-    return [results[index] for index in range(len(wanted))]
+    return [results[index] for index in range(len(runs))]
 
 
-def _train(index: int, settings: Settings, task: Task) -> tuple[int, Result]:
+def _train(index: int, run: Settings, task: Task) -> tuple[int, Result]:
     """Train one run, and write nothing; the index comes back with the result."""
-    record = _record(settings, task)
-    _, history = fit(
-        task, settings.arm, settings.recipe, seed=settings.seed, device=settings.device
-    )
+    record = _record(run, task)
+    _, history = fit(task, run.arm, run.recipe, seed=run.seed, device=run.device)
     kept = ("validation_correct_best", "test_correct_best", "test_correct_last")
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
+    environment = {
+        "course": __version__,
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "processor": gpu or torch.backends.cpu.get_cpu_capability(),
+        "threads": 1,
+        "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+    }
     return index, Result(
         settings=record,
         key=_key(record),
         curves=history.curves,
         best_epoch=history.best_epoch,
         correct={name.replace("correct_", ""): getattr(history, name).numpy() for name in kept},
-        environment=_environment(),
+        environment=environment,
         seconds=sum(history.curves["seconds"]),
     )
-
-
-def _for_task(task: str, changes: dict) -> dict:
-    """A source names where pictures come from: MNIST has one source only."""
-    if task == MNIST and changes.get("source") in ("tiny-imagenet", "stand-in"):
-        return {**changes, "source": "auto"}
-    return changes
 
 
 def _record(settings: Settings, task: Task) -> dict:
     """Settings as they are stored and compared: with what "auto" stood for, and the images."""
     record = asdict(settings)
-    choices = record.pop("recipe")
-    del choices["generators"]  # an arm that has generators names their weights
-    return {
-        **record,
-        **choices,
+    record |= record.pop("recipe")
+    del record["generators"]  # an arm that has generators names their weights
+    return record | {
         "task": task.name,
         "source": task.source,
         "device": find_device(settings.device).type,
@@ -247,18 +207,3 @@ def _record(settings: Settings, task: Task) -> dict:
 
 def _key(record: dict) -> str:
     return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()[:12]
-
-
-def _environment() -> dict:
-    if torch.cuda.is_available():
-        processor = torch.cuda.get_device_name()
-    else:
-        processor = torch.backends.cpu.get_cpu_capability()
-    return {
-        "course": __version__,
-        "python": platform.python_version(),
-        "system": f"{platform.system()} {platform.machine()}",
-        "processor": processor,
-        "threads": 1,
-        "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
-    }

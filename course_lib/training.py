@@ -23,44 +23,29 @@ from course_lib.support.devices import find_device, keep_freed_memory, thread_co
 from course_lib.support.randomness import stream, stream_seed
 from course_lib.support.validation import CourseError, checks, choose, number, whole_number
 
-UPDATES = ("alternate", "joint")
-RUNNING_STATISTICS = ("all", "real-only")
 EVALUATION_BATCH = 200
 SHOWN_PAIRS = 2  # of each class, kept in the History
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """Every choice of a training (§5), with the paper's value or ours.
+    """Every choice of a training (§5), with the paper's value or ours; CourseError for a bad one.
 
-    Attributes:
-        epochs, batch_size, learning_rate: of Adam; the batch size is ours.
-        loss: "sigmoid" or "softmax", the readings of `losses.classification_loss`.
-        alpha, beta: weights of the classification and the augmentation loss of generated images.
-        update: "alternate" takes a step on the training images, then one on the generated images
-            that updates both networks (the paper's "subsequently"); "joint" one on the sum.
-        running_statistics: of batch normalisation, from "all" batches, or "real-only" from those
-            of training images.
-        initialisation: of AugNet, "glorot" or "torch".
-        transforms: of the traditional arm, "all" or the name of one.
-        generators: of the GAN arm, "bundled", "published", or "auto", the published ones if all
-            six are on disk.
-
-    Raises:
-        CourseError: a value is not allowed.
+    `update` is "alternate" for a step on the training images, then one on the generated images that
+    updates both networks (the paper's "subsequently"), or "joint" for one on the sum.
     """
 
     epochs: int = 40
-    batch_size: int = 64
-    learning_rate: float = 1e-4
-    loss: str = "sigmoid"
-    alpha: float = 0.75
-    beta: float = 0.25
+    batch_size: int = 64  # ours
+    learning_rate: float = 1e-4  # Adam's
+    loss: str = "sigmoid"  # or "softmax", the readings of `losses.classification_loss`
+    alpha: float = 0.75  # weight of the classification loss of generated images
+    beta: float = 0.25  # weight of the augmentation loss
     update: str = "alternate"
-    running_statistics: str = "all"
-    initialisation: str = "glorot"
-    transforms: str = "all"
-    generators: str = "auto"
+    running_statistics: str = "all"  # batch normalisation's; "real-only": of training images
+    initialisation: str = "glorot"  # AugNet's, or "torch"
+    transforms: str = "all"  # of the traditional arm, or the name of one
+    generators: str = "auto"  # "published" ones if they are on disk, else "bundled"
 
     def __post_init__(self) -> None:
         whole_number("epochs", self.epochs, at_least=1)
@@ -72,8 +57,8 @@ class Recipe:
         if self.alpha == self.beta == 0:
             raise CourseError("alpha and beta are both 0: nothing would be learned")
         choose("loss", self.loss, CLASSIFICATION_LOSSES)
-        choose("update", self.update, UPDATES)
-        choose("running_statistics", self.running_statistics, RUNNING_STATISTICS)
+        choose("update", self.update, ("alternate", "joint"))
+        choose("running_statistics", self.running_statistics, ("all", "real-only"))
         choose("initialisation", self.initialisation, INITIALISATIONS)
         choose("transforms", self.transforms, ("all", *BOUNDS))
         choose("generators", self.generators, ("auto", *KINDS))
@@ -83,27 +68,17 @@ class Recipe:
 class History:
     """What `fit` measured.
 
-    Attributes:
-        curves: name → one value an epoch. Losses and accuracies are means over images. `train_…`
-            values are those of the steps on training images and their copies (dropout on, weights
-            changing), `validation_…` values those after the epoch; `seconds` and
-            `images_per_second` count training and validation. Arms that generate images for each
-            batch add `generated_accuracy`, of SmallNet on them as it trains, and, if they have
-            one, `augmentation_loss`.
-        best_epoch: the first epoch with the highest validation accuracy, counted from 0.
-        validation_correct_best, test_correct_best, test_correct_last: which images are classified
-            rightly, (N,) bool, at the best and at the last epoch.
-        sources: a few fixed pairs of training images, uint8 (K, 2, C, H, W), or None.
-        generated: what the arm makes of them after each epoch, normalised (K, C, H, W).
-        augnets: AugNet after each epoch, on the CPU, for the arms that have one.
+    Curves have one value per epoch, losses and accuracies as means over images: `train_…` during
+    the steps on training images and their copies (dropout on), `validation_…` after them.
     """
 
     curves: dict[str, list[float]] = field(default_factory=dict)
-    best_epoch: int = -1
-    validation_correct_best: Tensor | None = None
+    best_epoch: int = -1  # the first with the highest validation accuracy, counted from 0
+    validation_correct_best: Tensor | None = None  # which images are classified rightly: (N,) bool
     test_correct_best: Tensor | None = None
     test_correct_last: Tensor | None = None
-    sources: Tensor | None = None
+    sources: Tensor | None = None  # fixed pairs of training images, uint8 (K, 2, C, H, W)
+    # What the arm makes of them after each epoch, normalised (K, C, H, W), and its AugNet.
     generated: list[Tensor] = field(default_factory=list)
     augnets: list[AugNet] = field(default_factory=list)
 
@@ -111,11 +86,6 @@ class History:
     def best_accuracy(self) -> float:
         """Best validation accuracy over the epochs: the number that the paper reports (§6)."""
         return self.curves["validation_accuracy"][self.best_epoch]
-
-    def add(self, **values: float) -> None:
-        """Append one epoch's value to each named curve."""
-        for name, value in values.items():
-            self.curves.setdefault(name, []).append(value)
 
 
 def train_step(
@@ -151,7 +121,7 @@ def _descend(optimiser: torch.optim.Optimizer, loss: Tensor) -> None:
 
 
 def _right(scores: Tensor, labels: Tensor) -> Tensor:
-    """Number of images classified rightly: on the device, since reading it makes a GPU wait."""
+    """Number of images classified rightly, left on the device: reading it makes a GPU wait."""
     return (scores.argmax(dim=1) == labels).sum()
 
 
@@ -168,31 +138,17 @@ def fit(
 ) -> tuple[SmallNet, History]:
     """Train SmallNet on a task with an arm (§5) and measure it after every epoch.
 
-    Batches are drawn anew each epoch from the training images and, if the arm makes them, their
-    copies. For each batch of training images, as many are generated by the arms that do so, each
-    of the class of the image beside it. Validation and test images pass through SmallNet alone.
-
     Args:
-        task: as `load_task` returns it.
-        arm: a name in `arms.ARMS`.
-        recipe: every choice of the training.
-        seed: decides initial weights, batch order, dropout and what the arm draws.
-        device: "auto" takes cuda, then mps, then cpu.
-        threads: on a CPU. Two runs side by side with one thread each beat one run with two, and
-            another number of threads gives other last bits.
+        task: as `load_task` returns it; its validation and test images are never augmented.
+        arm: a name in `arms.ARMS`; CourseError if the task's images lack what it needs.
+        seed, device, threads: with the same ones, results are identical. "auto" takes cuda, then
+            mps, then cpu; the threads are a CPU's.
         on_epoch: called with the History so far after each epoch.
-
-    Returns:
-        The model after the last epoch, in evaluation mode, and its History. Same seed, device and
-        threads: identical results.
-
-    Raises:
-        CourseError: a bad value, or a task whose images lack what the arm needs.
     """
     chosen = ARMS[choose("arm", arm, ARMS)]
     chosen.check(task)
     on = find_device(device)
-    draws, pairs = stream(seed, "pairs"), None
+    draws = stream(seed, "pairs")
     keep_freed_memory()
     if chosen.copies is not None:
         task = task.with_copies(chosen.copies(task, recipe, seed, device))
@@ -213,8 +169,11 @@ def fit(
             torch.manual_seed(stream_seed(seed, "AugNet's initial weights"))
             augmenter = chosen.augmenter(*original, recipe)
             augmenter.to(on, memory_format=torch.channels_last)
-            pairs = _shown_pairs(task.train.labels, seed)
+            sampler = SameClassSampler(task.train.labels)
+            classes = torch.arange(2).repeat_interleave(SHOWN_PAIRS)
+            pairs = sampler.draw(classes, stream(seed, "shown pairs"))[:, :2]
             history.sources = task.train.images[pairs]
+            first, second = original[0][pairs.to(on)].unbind(dim=1)
         # One Adam for both networks: it passes over weights that a step gave no gradient.
         weights = [*model.parameters(), *(augmenter.parameters() if augmenter else ())]
         optimiser = torch.optim.Adam(weights, lr=recipe.learning_rate, fused=True)
@@ -229,21 +188,26 @@ def fit(
                 step = train_step(model, augmenter, optimiser, images, labels, recipe, draws)
                 for name, value in step.items():
                     sums[name] = sums.get(name, 0) + value
-            means = {name: value.item() / len(order) for name, value in sums.items()}
-            loss, correct = evaluate(model, validation, recipe.loss)
-            seconds = time.perf_counter() - start
-            history.add(
-                **means, validation_loss=loss, validation_accuracy=_share(correct),
-                seconds=seconds, images_per_second=len(order) / seconds,
-            )  # fmt: skip
-            if history.best_epoch < 0 or _share(correct) > history.best_accuracy:
+            values = {name: value.item() / len(order) for name, value in sums.items()}
+            values["validation_loss"], correct = evaluate(model, validation, recipe.loss)
+            values["validation_accuracy"] = accuracy = correct.sum().item() / len(correct)
+            values["seconds"] = time.perf_counter() - start
+            values["images_per_second"] = len(order) / values["seconds"]
+            for name, value in values.items():
+                history.curves.setdefault(name, []).append(value)
+            if history.best_epoch < 0 or accuracy > history.best_accuracy:
                 history.best_epoch = epoch
                 history.validation_correct_best = correct
                 history.test_correct_best = evaluate(model, test, recipe.loss)[1]
             if epoch == recipe.epochs - 1:
                 history.test_correct_last = evaluate(model, test, recipe.loss)[1]
-            if augmenter is not None and pairs is not None:
-                _keep_generated(history, augmenter, original[0][pairs.to(on)], seed)
+            if augmenter is not None:
+                with torch.inference_mode():
+                    partner = first if augmenter.alone else second
+                    made = augmenter.mix(first, partner, stream(seed, "shown pairs"))
+                history.generated.append(made.cpu())
+                if augmenter.augnet is not None:
+                    history.augnets.append(copy.deepcopy(augmenter.augnet).cpu())
             if on_epoch is not None:
                 on_epoch(history)
     return model.eval(), history
@@ -251,11 +215,7 @@ def fit(
 
 @torch.inference_mode()
 def evaluate(model: SmallNet, examples: tuple[Tensor, Tensor], loss: str) -> tuple[float, Tensor]:
-    """Measure a classifier on normalised images with labels, without any augmentation (Figure IV).
-
-    Returns:
-        The mean loss, and which images are classified rightly: (N,) bool, on the CPU.
-    """
+    """Mean loss on normalised images with labels, and which are classified rightly: (N,) bool."""
     images, labels = examples
     training = model.training
     model.eval()
@@ -268,10 +228,10 @@ def evaluate(model: SmallNet, examples: tuple[Tensor, Tensor], loss: str) -> tup
 @contextmanager
 def frozen_statistics(model: SmallNet, frozen: bool) -> Iterator[None]:
     """While it lasts, batches leave batch normalisation's running averages as they are."""
-    layers = [layer for layer in model if isinstance(layer, nn.BatchNorm2d)]
+    layers = [layer for layer in model if isinstance(layer, nn.BatchNorm2d) and frozen]
     before = [layer.momentum for layer in layers]
     for layer in layers:
-        layer.momentum = 0.0 if frozen else layer.momentum
+        layer.momentum = 0.0
     try:
         yield
     finally:
@@ -285,39 +245,15 @@ def _on_device(task: Task, examples: Examples, device: torch.device) -> tuple[Te
     return images.contiguous(memory_format=torch.channels_last), examples.labels.to(device)
 
 
-def _shown_pairs(labels: Tensor, seed: int) -> Tensor:
-    """Fixed pairs of training images to show: (2·SHOWN_PAIRS, 2) indices, class by class."""
-    classes = torch.arange(2).repeat_interleave(SHOWN_PAIRS)
-    return SameClassSampler(labels).draw(classes, stream(seed, "shown pairs"))[:, :2]
-
-
-def _keep_generated(history: History, augmenter: Augmenter, pairs: Tensor, seed: int) -> None:
-    """Keep what the arm makes of the shown pairs, normalised (K, 2, C, H, W), and its AugNet."""
-    first, second = pairs.unbind(dim=1)
-    partner = first if augmenter.alone else second
-    with torch.inference_mode():
-        made = augmenter.mix(first, partner, stream(seed, "shown pairs"))
-    history.generated.append(made.cpu())
-    if augmenter.augnet is not None:
-        history.augnets.append(copy.deepcopy(augmenter.augnet).cpu())
-
-
 def _batch_orders(count: int, copies: bool, seed: int) -> Iterator[Tensor]:
-    """The order of the training images, anew each epoch: (N,) or, with copies, (2N,) indices.
-
-    Copies are shuffled in between, so that the originals come in the same order in every arm.
-    """
+    """Orders of the training images, (N,) or (2N,): with copies, originals keep their order."""
     originals, extra = stream(seed, "batch order"), stream(seed, "copies order")
     while True:
         order = torch.randperm(count, generator=originals)
         if copies:
-            both = torch.empty(2 * count, dtype=torch.int64)
             is_copy = torch.randperm(2 * count, generator=extra) >= count
+            both = torch.empty(2 * count, dtype=torch.int64)
             both[~is_copy] = order
             both[is_copy] = count + torch.randperm(count, generator=extra)
             order = both
         yield order
-
-
-def _share(correct: Tensor) -> float:
-    return correct.sum().item() / len(correct)

@@ -1,19 +1,21 @@
 """The arms: one file an arm or a family of arms, and here the registry that names them all.
 
-To add an arm, write one function that makes its images, and add one entry to `ARMS`: studies,
-tables and figures find it here, and draw arms in this order.
+To add an arm, write a function that makes its images, and add an entry to `ARMS`: studies, tables
+and figures find it here, and draw arms in this order.
 """
 
 from __future__ import annotations
 
+from functools import partial
+
 from course_lib.arms import gan, neural, pairs, traditional
 from course_lib.arms.arm import Arm
 from course_lib.arms.pairs import Augmenter
+from course_lib.losses import content_loss, style_loss
 
 # Okabe and Ito's colours, which colour-blind readers can tell apart.
-BLACK, GREY, BLUE, ORANGE, GREEN, RED, PURPLE = (
-    "#000000", "#666666", "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7",
-)  # fmt: skip
+BLACK, GREY, BLUE, ORANGE = "#000000", "#666666", "#0072B2", "#E69F00"
+GREEN, RED, PURPLE = "#009E73", "#D55E00", "#CC79A7"
 
 ARMS = {
     arm.name: arm
@@ -25,10 +27,11 @@ ARMS = {
             facts=gan.facts),
         Arm("neural", "paper", "each batch", 3, GREEN, needs=("pairs",), augmenter=neural.neural),
         Arm("neural-content", "paper", "each batch", 3, GREEN, "--", needs=("pairs",),
-            augmenter=neural.neural_content),
+            augmenter=partial(neural.neural, loss=content_loss)),
         Arm("neural-style", "paper", "each batch", 3, GREEN, ":", needs=("colour", "pairs"),
-            augmenter=neural.neural_style),
-        Arm("control", "paper", "each batch", 3, RED, needs=("pairs",), augmenter=neural.control),
+            augmenter=partial(neural.neural, loss=style_loss)),
+        Arm("control", "paper", "each batch", 3, RED, needs=("pairs",),
+            augmenter=partial(neural.neural, alone=True)),
         # Every training image twice an epoch: as many steps as the arms with 2N images take.
         Arm("none-matched", "ours", "never", 2, GREY, "--",
             copies=lambda task, choices, seed, device: task.train.images),

@@ -25,39 +25,23 @@ class Choices(Protocol):
     def initialisation(self) -> str: ...
 
 
-def no_facts(task: Task, choices: Choices) -> dict[str, object]:
-    """For arms whose images follow from the task, the recipe and the seed alone."""
-    return {}
-
-
 @dataclass(frozen=True)
 class Arm:
-    """One way to train: what is added to the training images, when, and how it is drawn.
-
-    Attributes:
-        name: of the arm, as in `--arms`.
-        whose: "paper", or "ours" for an arm that the paper does not have.
-        made: when its images are made: "never", "once" before training, or for "each batch".
-        cost: of an epoch, in passes over the training images.
-        colour, line: of its curves; a line style repeats what a colour says.
-        needs: "colour" images, two images a class to make "pairs" of.
-        copies: makes a uint8 copy of each training image, for the arms that do so once:
-            (task, choices, seed, device) → (N, C, H, W).
-        augmenter: generates images for each batch, for the arms that do:
-            (normalised training images, labels, choices) → Augmenter.
-        facts: what else decides its images, for a result's record and key.
-    """
+    """One way to train: what is added to the training images, when, and how it is drawn."""
 
     name: str
-    whose: str
-    made: str
-    cost: int
-    colour: str
+    whose: str  # "paper" or "ours"
+    made: str  # when its images are: "never", "once" before training, or for "each batch"
+    cost: int  # of an epoch, in passes over the training images
+    colour: str  # of its curves, as is the line
     line: str = "-"
-    needs: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ()  # "colour" images, two images per class to make "pairs" of
+    # (task, choices, seed, device) → a uint8 copy of each training image, (N, C, H, W)
     copies: Callable[[Task, Choices, int, str], Tensor] | None = None
+    # (normalised training images, labels, choices) → what makes images for each batch
     augmenter: Callable[[Tensor, Tensor, Choices], Augmenter] | None = None
-    facts: Callable[[Task, Choices], dict[str, object]] = no_facts
+    # what else decides its images, for a result's record and key
+    facts: Callable[[Task, Choices], dict[str, object]] = lambda task, choices: {}
 
     def check(self, task: Task) -> None:
         """Raise a CourseError in one line if a task's images lack what the arm needs."""

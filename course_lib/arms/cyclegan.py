@@ -1,9 +1,4 @@
-"""Training a CycleGAN (§3.2): two sets of pictures, no pairs, a generator each way.
-
-x is a photograph and y a picture of the style; G = `to_style` turns x into a y, F = `to_photo`
-turns y into an x, and the critics D_Y = `style_critic` and D_X = `photo_critic` tell real pictures
-from generated ones.
-"""
+"""Training a CycleGAN (§3.2): two sets of pictures, no pairs, a generator each way."""
 
 from __future__ import annotations
 
@@ -15,13 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from course_lib.losses import (
-    DISTANCES,
-    adversarial_loss,
-    critic_loss,
-    cycle_loss,
-    identity_loss,
-)
+from course_lib.losses import DISTANCES, adversarial_loss, critic_loss, cycle_loss, identity_loss
 from course_lib.models import UPSAMPLINGS, CycleGAN, Discriminator, Generator
 from course_lib.support.devices import find_device, thread_count
 from course_lib.support.files import write_whole
@@ -37,60 +26,33 @@ POOL = 50
 
 @dataclass(frozen=True)
 class CycleGANRecipe:
-    """How a CycleGAN is trained; a checkpoint resumes only under the recipe that it began with.
+    """How a CycleGAN is trained; CourseError for a bad value."""
 
-    Attributes:
-        steps: of the optimisers; the learning rate is constant for the first half and falls
-            linearly to 0 in the second.
-        batch_size: pictures of each set in a step.
-        side: of the square crops in pixels, a multiple of 4.
-        enlarge: how many times larger the crops are made, as pictures are before they are
-            stylised (see `arms.gan.apply_style`).
-        width, blocks: of the generators.
-        upsampling: of the generators, "transposed" or "resize" (see `models.Generator`).
-        residual: generators add a change to their input, instead of making a picture anew.
-        critic_width, critic_halvings: of the critics.
-        critic_batch: pictures of each kind that a critic sees in a step.
-        critic_first: steps at the beginning in which the critics learn alone.
-        critic_rate: learning rate of the critics, as a multiple of the generators'.
-        cycle, identity: weights of these losses.
-        distance: of pictures in these losses, "absolute" or "squared". Absolute differences favour
-            few large changes, which a residual generator makes as spots; squared ones favour
-            small changes everywhere.
-        learning_rate: of the generators' Adam.
-        bfloat16: multiply in half precision, faster on processors that can.
-        seed: decides initial weights, crops and draws.
-
-    Raises:
-        CourseError: a value is not allowed.
-    """
-
-    steps: int
-    batch_size: int = 1
-    side: int = 256
-    enlarge: int = 1
+    steps: int  # the learning rates are constant in the first half, then fall linearly to 0
+    batch_size: int = 1  # pictures of each set that the generators see in a step
+    side: int = 256  # of the square crops in pixels, a multiple of 4·enlarge
+    enlarge: int = 1  # how many times larger the crops are made (see `arms.gan.apply_style`)
     width: int = 64
     blocks: int = 9
     upsampling: str = "transposed"
     residual: bool = False
     critic_width: int = 64
     critic_halvings: int = 3
-    critic_batch: int = 1
-    critic_first: int = 0
-    critic_rate: float = 1.0
-    cycle: float = 10.0
+    critic_batch: int = 1  # pictures of each set that the critics see in a step
+    critic_first: int = 0  # steps at the beginning in which the critics learn alone
+    critic_rate: float = 1.0  # learning rate of the critics, in multiples of the generators'
+    cycle: float = 10.0  # weights of these losses
     identity: float = 5.0
-    distance: str = "absolute"
+    distance: str = "absolute"  # favours few large changes; "squared" favours many small ones
     learning_rate: float = 2e-4
-    bfloat16: bool = False
+    bfloat16: bool = False  # multiply in half precision, faster on processors that can
     seed: int = 0
 
     def __post_init__(self) -> None:
         for name in ("steps", "batch_size", "width", "blocks", "critic_width", "critic_halvings"):
             whole_number(name, getattr(self, name), at_least=1)
-        whole_number("critic_batch", self.critic_batch, at_least=self.batch_size)
-        for name in ("critic_first", "seed"):
-            whole_number(name, getattr(self, name), at_least=0)
+        for name, least in (("critic_batch", self.batch_size), ("critic_first", 0), ("seed", 0)):
+            whole_number(name, getattr(self, name), least)
         whole_number("enlarge", self.enlarge, at_least=1)
         if whole_number("side", self.side, at_least=32) % (4 * self.enlarge):
             raise CourseError(f"side {self.side} must be a multiple of {4 * self.enlarge}")
@@ -113,17 +75,13 @@ class CycleGANRecipe:
 
 
 class Pool:
-    """The last 50 generated images or so: critics judge old ones too, and so forget no trick.
-
-    The first 50 images pass through. After that, half of the images pass through, and the others
-    change places with an image of the pool, which is returned.
-    """
+    """The last 50 generated images or so: critics judge old ones too, and so forget no trick."""
 
     def __init__(self, images: Tensor | None = None) -> None:
         self.images = torch.empty(0) if images is None else images
 
     def swap(self, made: Tensor, draws: torch.Generator) -> Tensor:
-        """(N, 3, H, W) in, as many out."""
+        """(N, 3, H, W) in, as many out: once the pool is full, half of them are its older ones."""
         out = []
         for image in made.detach().float().split(1):
             if len(self.images) < POOL:
@@ -137,7 +95,7 @@ class Pool:
         return torch.cat(out)
 
     def draw(self, count: int, draws: torch.Generator) -> Tensor:
-        """Copies of `count` of its images, drawn at random."""
+        """(count, 3, H, W) of its images, drawn at random."""
         return self.images[torch.randint(len(self.images), (count,), generator=draws)]
 
 
@@ -171,36 +129,23 @@ def train_cyclegan(
     device: str = "auto",
     threads: int = 1,
 ) -> tuple[CycleGAN, Curves]:
-    """Train the four networks of a CycleGAN.
+    """Train the four networks; returns them, and the curves of their losses, means over 50 steps.
 
     Args:
-        photos: sets of pictures, drawn from equally often. A picture is uint8 (3, H, W), no side
-            below the recipe's; each step takes a random crop, mirrored or not.
-        styles: one set of pictures.
-        recipe: every choice of the training.
-        checkpoint: a file, written every 50 steps, whole or not at all. If it is there at the
-            start, a stopped training resumes as if it had not been stopped.
+        photos: sets of pictures, drawn from equally often: uint8 (3, H, W), cropped at random.
+        checkpoint: written every 50 steps; a stopped training of the same recipe resumes from it.
         start: the checkpoint of another style, whose networks these begin as.
         on_report: called with the networks and the curves so far every 50 steps.
-        device: as for `fit`.
-        threads: as for `fit`.
-
-    Returns:
-        The networks, in evaluation mode, and the curves of their losses, means over 50 steps. Same
-        recipe, pictures, device and threads: the same weights.
-
-    Raises:
-        CourseError: an empty set of pictures, a checkpoint that is damaged or of another recipe,
-            or a start that is damaged or of another size.
+        device, threads: as for `fit`; the same ones make the same weights again.
     """
     if not styles or not photos or not all(photos):
         raise CourseError("CycleGAN needs pictures of the style and photographs: a set is empty")
     on = find_device(device)
     run = _Run(recipe, on)
     if checkpoint is not None and checkpoint.exists():
-        run.resume(checkpoint)
+        run.read(checkpoint, resume=True)
     elif start is not None:
-        run.begin_as(start)
+        run.read(start, resume=False)
     sums: dict[str, Tensor] = {}
     with (
         thread_count(threads),
@@ -228,24 +173,20 @@ def train_cyclegan(
 
 
 class _Run:
-    """A training in progress: networks, optimisers, pools, curves and the steps done."""
+    """A training in progress."""
 
     def __init__(self, recipe: CycleGANRecipe, device: torch.device) -> None:
         self.recipe, self.done, self.curves = recipe, 0, Curves()
         self.networks = recipe.networks().to(device)
         self.pools = {"style": Pool(), "photo": Pool()}
+        parts = {"generators": self.networks.generators, "critics": self.networks.critics}
         self.optimisers = {
             name: torch.optim.Adam(part.parameters(), betas=(0.5, 0.999), fused=True)
-            for name, part in (
-                ("generators", self.networks.generators), ("critics", self.networks.critics)
-            )
-        }  # fmt: skip
+            for name, part in parts.items()
+        }
 
     def step(self, photos: Tensor, styles: Tensor, draws: torch.Generator) -> dict[str, Tensor]:
-        """A step of the generators, then one of the critics; the losses before it.
-
-        photos, styles: (critic_batch, 3, side, side); the generators see the first batch_size.
-        """
+        """A step of the generators, then one of the critics, on (critic_batch, 3, side, side)."""
         recipe, networks = self.recipe, self.networks
         rate = recipe.learning_rate * min(1.0, 2 * (1 - self.done / recipe.steps))
         for name, times in (("generators", 1.0), ("critics", recipe.critic_rate)):
@@ -259,11 +200,8 @@ class _Run:
             photo, style = photos[: recipe.batch_size], styles[: recipe.batch_size]
             with half:
                 losses, *made = generator_losses(networks, photo, style, recipe.distance)
-                total = (
-                    losses["adversarial"]
-                    + recipe.cycle * losses["cycle"]
-                    + recipe.identity * losses["identity"]
-                )
+                total = losses["adversarial"] + recipe.cycle * losses["cycle"]
+                total = total + recipe.identity * losses["identity"]
             total.backward()
             self.optimisers["generators"].step()
             networks.critics.requires_grad_(True)
@@ -272,10 +210,10 @@ class _Run:
                 torch.cat([pool.swap(images, draws), pool.draw(more, draws)])
                 for pool, images in zip(self.pools.values(), made, strict=True)
             )
+        style_critic, photo_critic = networks.style_critic, networks.photo_critic
         with half:
-            losses["critics"] = critic_loss(
-                networks.style_critic(styles), networks.style_critic(made_style)
-            ) + critic_loss(networks.photo_critic(photos), networks.photo_critic(made_photo))
+            losses["critics"] = critic_loss(style_critic(styles), style_critic(made_style))
+            losses["critics"] += critic_loss(photo_critic(photos), photo_critic(made_photo))
         losses["critics"].backward()
         self.optimisers["critics"].step()
         self.done += 1
@@ -293,37 +231,26 @@ class _Run:
         }
         write_whole(path, lambda temporary: torch.save(state, temporary))
 
-    def resume(self, path: Path) -> None:
-        """Go on from a checkpoint; CourseError if it is damaged or of another recipe."""
-        state = _read_checkpoint(path)
-        if state["recipe"] != asdict(self.recipe):
+    def read(self, path: Path, resume: bool) -> None:
+        """Take the networks of a checkpoint and, to resume its training, all the rest."""
+        try:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+            CycleGANRecipe(**state["recipe"])
+            if not {"done", "curves", "networks", "optimisers", "pools"} <= state.keys():
+                raise KeyError("a part is missing")
+        except Exception as error:  # bytes that are no such file can raise nearly anything
+            raise CourseError(f"{path} is no checkpoint of this course, or is damaged") from error
+        if resume and state["recipe"] != asdict(self.recipe):
             raise CourseError(f"{path} was begun with another recipe: {state['recipe']}")
-        self._load(path, state)
-        for name, optimiser in self.optimisers.items():
-            optimiser.load_state_dict(state["optimisers"][name])
-        self.pools = {name: Pool(images) for name, images in state["pools"].items()}
-        self.done, self.curves = state["done"], state["curves"]
-
-    def begin_as(self, path: Path) -> None:
-        """Take the networks of a checkpoint; CourseError if they are damaged or of another size."""
-        self._load(path, _read_checkpoint(path))
-
-    def _load(self, path: Path, state: dict) -> None:
         try:
             self.networks.load_state_dict(state["networks"])
         except RuntimeError as error:
             raise CourseError(f"{path} has networks of another size: {state['recipe']}") from error
-
-
-def _read_checkpoint(path: Path) -> dict:
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-        CycleGANRecipe(**state["recipe"])
-        if not {"done", "curves", "networks", "optimisers", "pools"} <= state.keys():
-            raise KeyError("a part is missing")
-    except Exception as error:  # bytes that are no such file can raise nearly anything
-        raise CourseError(f"{path} is no checkpoint of this course, or is damaged") from error
-    return state
+        if resume:
+            for name, optimiser in self.optimisers.items():
+                optimiser.load_state_dict(state["optimisers"][name])
+            self.pools = {name: Pool(images) for name, images in state["pools"].items()}
+            self.done, self.curves = state["done"], state["curves"]
 
 
 def _crops(sets: Sequence[Pictures], recipe: CycleGANRecipe, draws: torch.Generator) -> Tensor:

@@ -23,16 +23,12 @@ from course_lib.support.files import make_folder, runs_folder, write_whole
 from course_lib.support.validation import CourseError, choose
 
 # How the generators in data/styles/ were trained, for pictures of 64×64 stylised at twice that
-# size: small networks that change a picture rather than make it anew. In this size critics learn
-# more slowly than generators, hence their larger batches, earlier start and faster rate.
+# size. Critics this small learn more slowly than generators: they start earlier, and see more.
 SMALL = CycleGANRecipe(
     steps=3500, side=80, enlarge=2, width=24, blocks=4, upsampling="resize", residual=True,
     critic_width=32, critic_halvings=2, critic_batch=6, critic_first=300, critic_rate=2.0,
     identity=1.0, distance="squared",
 )  # fmt: skip
-PICTURE_SIDE = 64  # of the pictures that a style is trained for
-SCENES_EACH = 300
-SHEET = 12  # pictures on a sheet of samples
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 
 
@@ -43,24 +39,15 @@ def train_style(
     changes: Sequence[str] = (),
     start: str | None = None,
 ) -> tuple[Path, Curves]:
-    """Train a style's generator.
+    """Train a style's generator: `runs/styles/NAME.safetensors`, and the curves of the losses.
 
-    Beside the generator come its checkpoint, from which a stopped training resumes, and NAME.png,
-    a sheet of photographs with their stylised versions below, drawn anew every 50 steps.
+    Beside it come NAME.checkpoint, from which a stopped training resumes, and NAME.png, a sheet of
+    photographs with their stylised versions below, drawn anew every 50 steps.
 
     Args:
-        name: of the style and its files.
-        domain: a folder of pictures of the style.
-        photos: folders of photographs, or "stand-in" for the course's drawn scenes.
+        domain, photos: folders of pictures; photos "stand-in" are the course's drawn scenes.
         changes: of the recipe `SMALL`, each "name=value".
         start: a style trained before with this command, whose networks this one begins as.
-
-    Returns:
-        The generator's file, `runs/styles/NAME.safetensors`, and the curves of the losses.
-
-    Raises:
-        CourseError: a name that cannot be a file, a folder without pictures, or a value that a
-            recipe refuses.
     """
     if not re.fullmatch(r"[a-z0-9][a-z0-9-]*", name):
         raise CourseError(f"style name {name!r} must be small letters, digits and hyphens")
@@ -73,26 +60,20 @@ def train_style(
         raise CourseError("photos () names none: choose a folder or stand-in")
     folder = runs_folder() / "styles"
     make_folder(folder)
-    turns = [(sets[k % len(sets)], k // len(sets)) for k in range(SHEET)]
+    turns = ((sets[k % len(sets)], k // len(sets)) for k in range(12))
     shown = [pictures[turn % len(pictures)] for pictures, turn in turns]
 
     def draw_sheet(networks: CycleGAN, _: Curves) -> None:
         write_whole(folder / f"{name}.png", sheet(networks.to_style, shown, recipe.enlarge).save)
 
+    begin = folder / f"{start}.checkpoint" if start else None
+    checkpoint, path = folder / f"{name}.checkpoint", folder / f"{name}.safetensors"
     networks, curves = train_cyclegan(
-        sets,
-        styles,
-        recipe,
-        folder / f"{name}.checkpoint",
-        start=folder / f"{start}.checkpoint" if start else None,
-        on_report=draw_sheet,
+        sets, styles, recipe, checkpoint, start=begin, on_report=draw_sheet
     )
-    kind = Kind(
-        recipe.width, recipe.blocks, recipe.upsampling, recipe.residual,
-        PICTURE_SIDE * recipe.enlarge,
-    )  # fmt: skip
+    picture_side = 64 * recipe.enlarge
+    kind = Kind(recipe.width, recipe.blocks, recipe.upsampling, recipe.residual, picture_side)
     last = ", ".join(f"{loss} {values[-1]:.3f}" for loss, values in curves.items())
-    path = folder / f"{name}.safetensors"
     about = {"style": name, "recipe": str(recipe), "losses": last}
     save_generator(path, networks.to_style, kind, about)
     return path, curves
@@ -115,17 +96,13 @@ def changed(recipe: CycleGANRecipe, changes: Sequence[str]) -> CycleGANRecipe:
 def photographs(source: str, side: int) -> list[Tensor]:
     """Photographs of a folder, or the course's drawn scenes: uint8 (3, H, W) each."""
     if source == "stand-in":
-        scenes = [draw_scenes(kind, SCENES_EACH, seed=1) for kind in CLASSES]
+        scenes = [draw_scenes(kind, 300, seed=1) for kind in CLASSES]
         return list(torch.from_numpy(np.stack(scenes, axis=1)).flatten(0, 1))
     return read_pictures(Path(source), side)
 
 
 def read_pictures(folder: Path, side: int) -> list[Tensor]:
-    """All pictures of a folder, by name: uint8 (3, H, W), the shorter side from side to 2·side.
-
-    Larger pictures are shrunk to 2·side, smaller ones enlarged to side. Raises CourseError for a
-    folder that is absent or holds no pictures, and for a picture that cannot be read.
-    """
+    """A folder's pictures, by name, uint8 (3, H, W): scaled to a shorter side of side to 2·side."""
     paths = sorted(path for path in folder.glob("*") if path.suffix.lower() in SUFFIXES)
     if not paths:
         raise CourseError(f"{folder} holds no pictures: it needs files {', '.join(SUFFIXES)}")
@@ -134,12 +111,10 @@ def read_pictures(folder: Path, side: int) -> list[Tensor]:
         shorter = min(picture.size)
         scale = min(max(shorter, side), 2 * side) / shorter
         size = [max(side, round(scale * length)) for length in picture.size]
-        picture = picture.convert("RGB")
-        return picture if scale == 1 else picture.resize(size, Image.Resampling.LANCZOS)
+        return picture.convert("RGB").resize(size, Image.Resampling.LANCZOS)
 
     files = {str(path): path for path in paths}
-    pictures = decode_pictures(files, resized, "cannot be read as a picture")
-    return [torch.from_numpy(picture) for picture in pictures]
+    return [*map(torch.from_numpy, decode_pictures(files, resized, "cannot be read as a picture"))]
 
 
 def sheet(generator: Generator, pictures: Sequence[Tensor], enlarge: int) -> Image.Image:
@@ -149,6 +124,5 @@ def sheet(generator: Generator, pictures: Sequence[Tensor], enlarge: int) -> Ima
         side = min(64, *picture.shape[1:]) // 4 * 4
         before = picture[None, :, :side, :side]
         columns.append(torch.cat([before, apply_style(generator, before, enlarge * side)], dim=2))
-    pixels = torch.cat(columns, dim=3)[0].permute(1, 2, 0)
-    image = Image.fromarray(pixels.numpy())
-    return image.resize((2 * image.width, 2 * image.height), Image.Resampling.NEAREST)
+    pixels = torch.cat(columns, dim=3)[0].repeat_interleave(2, 1).repeat_interleave(2, 2)
+    return Image.fromarray(pixels.permute(1, 2, 0).numpy())

@@ -1,7 +1,7 @@
 """The paper's GAN arm (§3.2, Figure II): each image gets a copy in one of six styles.
 
-Pictures are enlarged, stylised, and averaged down, as generators are used where they come from:
-their brush strokes are smaller than the picture's own detail then, and their grid is gone.
+Pictures are enlarged, stylised and averaged down: brush strokes are smaller than a picture's own
+detail then, and the generators' grid is gone.
 """
 
 from __future__ import annotations
@@ -17,21 +17,10 @@ from torch.nn import functional
 
 from course_lib.arms.arm import Choices
 from course_lib.arms.cyclegan import enlarged
-from course_lib.arms.generators import (
-    KINDS,
-    STYLES,
-    choose_kind,
-    generators_digest,
-    load_generator,
-)
+from course_lib.arms.generators import KINDS, STYLES, choose_kind, generators_digest, load_generator
 from course_lib.images.tasks import Task
 from course_lib.models import Generator
-from course_lib.support.devices import (
-    find_device,
-    keep_freed_memory,
-    precision,
-    thread_count,
-)
+from course_lib.support.devices import find_device, keep_freed_memory, precision, thread_count
 from course_lib.support.files import cached_arrays
 from course_lib.support.progress import progress_bar
 from course_lib.support.randomness import stream
@@ -41,7 +30,7 @@ PASS_PIXELS = 2**18  # of the images that pass a generator together: 64 small on
 
 
 class Stylised(NamedTuple):
-    """Copies in a style of their own: uint8 images (N, 3, H, W), and the style of each."""
+    """Copies, uint8 (N, 3, H, W), and the style of each."""
 
     images: Tensor
     styles: tuple[str, ...]
@@ -57,31 +46,19 @@ def stylise(
     device: str = "auto",
     threads: int = 1,
 ) -> Stylised:
-    """Copy each image in one of the styles, drawn at random with equal chances (§3.2).
+    """Copy each image, uint8 (N, 3, H, W), in one of the styles, drawn with equal chances (§3.2).
 
-    The copies are kept under `runs/cache/`, in a file named after a digest of everything that
-    decides them: a second call reads them.
-
-    Args:
-        images: uint8 (N, 3, H, W).
-        styles: names to draw from.
-        seed: decides the draw.
-        generators: "bundled", "published", or "auto": the published ones if all six are on disk.
-        device: as for `fit`.
-        threads: as for `fit`.
-
-    Raises:
-        CourseError: a style that does not exist, or weights that are absent or damaged.
+    Generators are "bundled", "published", or "auto": the published ones if all six are on disk. The
+    copies are kept under `runs/cache/`, and read by a second call.
     """
     if not styles:
         raise CourseError("styles () names none: choose some of " + ", ".join(STYLES))
     styles = tuple(choose("style", style, STYLES) for style in styles)
     kind = choose_kind(generators)
     draws = torch.randint(len(styles), (len(images),), generator=stream(seed, "styles"))
-    weights = generators_digest(kind, styles)
-    decides = (tuple(images.shape), styles, weights, seed, str(precision(device)))
-    state = hashlib.sha256(repr(decides).encode())
-    state.update(images.cpu().numpy().tobytes())
+    weights, shape = generators_digest(kind, styles), tuple(images.shape)
+    decides = (shape, styles, weights, seed, str(precision(device)))
+    state = hashlib.sha256(repr(decides).encode() + images.cpu().numpy().tobytes())
 
     def make() -> dict[str, np.ndarray]:
         copies = torch.empty_like(images, device="cpu")
@@ -93,7 +70,7 @@ def stylise(
         return {"images": copies.numpy()}
 
     cache = f"styles-{state.hexdigest()[:16]}"
-    copies = torch.from_numpy(cached_arrays(cache, make, {"images": tuple(images.shape)})["images"])
+    copies = torch.from_numpy(cached_arrays(cache, make, {"images": shape})["images"])
     return Stylised(copies.to(images.device), tuple(styles[draw] for draw in draws.tolist()))
 
 
@@ -108,36 +85,22 @@ def in_style(
 ) -> Tensor:
     """Images in one style: uint8 (N, 3, H, W) → the same, on the CPU (§3.2, Figure II).
 
-    The arguments are those of `stylise`; `on_batch` is called with the size of each finished batch.
+    Arguments as for `stylise`; `on_batch` is called with the size of each finished batch.
     """
     keep_freed_memory()
-    kind = choose_kind(generators)
-    generator = load_generator(style, kind).to(find_device(device))
-    half = precision(device)
-    with (
-        thread_count(threads),
-        torch.autocast(find_device(device).type, half, half != torch.float32),
-    ):
+    kind, on, numbers = choose_kind(generators), find_device(device), precision(device)
+    generator = load_generator(style, kind).to(on)
+    with thread_count(threads), torch.autocast(on.type, numbers, numbers != torch.float32):
         return apply_style(generator, images, KINDS[kind].side, on_batch)
 
 
 @torch.inference_mode()
 def apply_style(
-    generator: Generator,
-    images: Tensor,
-    side: int,
-    on_batch: Callable[[int], object] | None = None,
+    generator: Generator, images: Tensor, side: int, on_batch: Callable[[int], object] | None = None
 ) -> Tensor:
-    """Enlarge images, pass them through a generator, and average the result down to their size.
+    """Images, uint8 (N, 3, H, W), enlarged to a side, through a generator, and averaged down again.
 
-    Args:
-        generator: of one style.
-        images: uint8 (N, 3, H, W).
-        side: of the pictures that the generator was made for, as they are enlarged.
-        on_batch: called with the size of each batch that is done.
-
-    Returns:
-        uint8 (N, 3, H, W), on the CPU.
+    `on_batch` is called with the size of each finished batch. The result is on the CPU.
     """
     on = next(generator.parameters()).device
     out = torch.empty_like(images, device="cpu")
@@ -152,12 +115,11 @@ def apply_style(
 
 def copies(task: Task, choices: Choices, seed: int, device: str) -> Tensor:
     """The arm `gan`: a copy of each training image in a style of its own, made once."""
-    images = task.train.images
-    return stylise(images, seed=seed, generators=choices.generators, device=device).images
+    kind = choices.generators
+    return stylise(task.train.images, seed=seed, generators=kind, device=device).images
 
 
 def facts(task: Task, choices: Choices) -> dict[str, object]:
     """Which generators made the copies, for a result's record."""
-    kind = choose_kind(choices.generators)
-    weights = generators_digest(kind)
-    return {"generators": kind, "weights": weights, "precision": str(precision("auto"))}
+    kind, numbers = choose_kind(choices.generators), str(precision("auto"))
+    return {"generators": kind, "weights": generators_digest(kind), "precision": numbers}

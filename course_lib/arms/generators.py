@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import warnings
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -46,10 +47,8 @@ class Kind(NamedTuple):
 
     def __str__(self) -> str:
         residual = "residual" if self.residual else "not residual"
-        return (
-            f"width {self.width}, {self.blocks} blocks, upsampling {self.upsampling}, {residual}, "
-            f"side {self.side}"
-        )
+        first = f"width {self.width}, {self.blocks} blocks, upsampling {self.upsampling}"
+        return f"{first}, {residual}, side {self.side}"
 
     def build(self) -> Generator:
         """A generator of this kind, freshly initialised."""
@@ -79,20 +78,14 @@ def choose_kind(generators: str) -> str:
 
 
 def load_generator(style: str, kind: str = "bundled") -> Generator:
-    """One style's generator, ready to use (float32, on the CPU).
-
-    Raises:
-        CourseError: the file is absent, damaged, no weights file, or of a different network.
-    """
+    """One style's generator, ready to use (float32, on the CPU)."""
     return read_generator(_existing(style, kind), KINDS[kind])
 
 
 def generators_digest(kind: str, styles: Sequence[str] = tuple(STYLES)) -> str:
     """One digest of the weights files of some styles."""
-    state = hashlib.sha256()
-    for style in styles:
-        state.update(hashlib.sha256(_existing(style, kind).read_bytes()).digest())
-    return state.hexdigest()[:16]
+    digests = (hashlib.sha256(_existing(style, kind).read_bytes()).digest() for style in styles)
+    return hashlib.sha256(b"".join(digests)).hexdigest()[:16]
 
 
 def _existing(style: str, kind: str) -> Path:
@@ -106,9 +99,7 @@ def _existing(style: str, kind: str) -> Path:
 def read_generator(path: Path, kind: Kind) -> Generator:
     """A generator of this kind from a file: safetensors, or .pth in the published layout.
 
-    Raises:
-        CourseError: the file does not hold exactly the generator's tensors, with their shapes and
-            finite values, or says that it is of a different kind.
+    CourseError if the file does not hold exactly its tensors, or a value is not finite.
     """
     weights = _read_pth(path) if path.suffix == ".pth" else _read_safetensors(path, kind)
     generator = kind.build()
@@ -117,11 +108,9 @@ def read_generator(path: Path, kind: Kind) -> Generator:
         state = "missing" if name in own else "new"
         raise CourseError(f"{path} is no generator of {kind}: {name} is {state}")
     for name, value in own.items():
-        if weights[name].shape != value.shape:
-            raise CourseError(
-                f"{path} is no generator of {kind}: {name} is {tuple(weights[name].shape)}, not "
-                f"{tuple(value.shape)}"
-            )
+        found, wanted = tuple(weights[name].shape), tuple(value.shape)
+        if found != wanted:
+            raise CourseError(f"{path} is no generator of {kind}: {name} is {found}, not {wanted}")
         if not weights[name].isfinite().all():
             raise CourseError(f"{path} is damaged: {name} holds values that are not finite")
     generator.load_state_dict(weights)
@@ -147,34 +136,24 @@ def _read_pth(path: Path) -> dict[str, Tensor]:
             warnings.simplefilter("ignore")  # of odd pickles: they are refused anyway
             weights = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # bytes that are no such file can raise nearly anything
-        raise CourseError(
-            f"{path} holds no weights, or more than weights, or is cut off"
-        ) from error
-    if not isinstance(weights, dict) or not all(
-        isinstance(name, str) and isinstance(value, Tensor) for name, value in weights.items()
-    ):
+        message = f"{path} holds no weights, or more than weights, or is cut off"
+        raise CourseError(message) from error
+    by_name = isinstance(weights, dict) and all(isinstance(name, str) for name in weights)
+    if not by_name or not all(isinstance(value, Tensor) for value in weights.values()):
         raise CourseError(f"{path} is no table of weights by name")
     return {name: value for name, value in weights.items() if not name.endswith(OLD_SUFFIXES)}
 
 
 def save_generator(path: Path, generator: Generator, kind: Kind, about: dict[str, str]) -> None:
     """Write a generator's weights in half precision, with its kind and more in the header."""
-    weights = {
-        name: value.to("cpu", torch.float16).contiguous()
-        for name, value in generator.state_dict().items()
-    }
+    state = generator.state_dict()
+    weights = {name: value.to("cpu", torch.float16).contiguous() for name, value in state.items()}
     about = {"kind": str(kind), **about}
     write_whole(path, lambda temporary: save_file(weights, temporary, about))
 
 
 def fetch_styles(address: str = ADDRESS) -> Path:
-    """Download the six published generators (45.5 MB each) into data/cyclegan/; returns the folder.
-
-    What is there and whole is not fetched again. Each file is checked before it gets its name.
-
-    Raises:
-        CourseError: the server does not hand over a generator; with the manual steps.
-    """
+    """Download what is missing of the published generators (45.5 MB each); returns their folder."""
     folder = data_folder() / "cyclegan"
     make_folder(folder)
     for style in STYLES:
@@ -183,19 +162,19 @@ def fetch_styles(address: str = ADDRESS) -> Path:
             read_generator(path, KINDS["published"])
             continue
         url = f"{address}/{path.name}"
-
-        def fetch(part: Path, url: str = url) -> None:
-            fetch_file(url, part)
-            try:
-                read_generator(part, KINDS["published"])
-            except CourseError as error:
-                raise DownloadFailed("what the server sends is no published generator") from error
-
         try:
-            write_whole(path, fetch)
+            write_whole(path, partial(_fetch, url))
         except DownloadFailed as error:
             raise CourseError(
                 f"{url} cannot be fetched ({error}); by hand: get {', '.join(STYLES.values())} "
                 f"(each .pth) from CycleGAN's project page and put them into {folder}"
             ) from error
     return folder
+
+
+def _fetch(url: str, part: Path) -> None:
+    fetch_file(url, part)
+    try:
+        read_generator(part, KINDS["published"])
+    except CourseError as error:
+        raise DownloadFailed("what the server sends is no published generator") from error

@@ -1,7 +1,6 @@
 """Images generated for each batch from pairs of training images of one class (§3.3, §5).
 
-AugNet learns what to make of a pair (`course_lib.arms.neural`). The arms `pair-mean` and
-`pair-mixup` are controls of ours without AugNet: the mean of the pair, or a random mixture.
+AugNet learns what to make of a pair (see `arms.neural`); `mean` and `mixup` are fixed controls.
 """
 
 from __future__ import annotations
@@ -46,8 +45,7 @@ class SameClassSampler:
 class Augmenter(nn.Module):
     """Generates a batch of images (§3.3, §5): from pairs of a class, or `alone`, from each twice.
 
-    `mix` makes one image of two, with `augnet` or without; `loss` compares it with a third image
-    of the class. `images` (N, C, H, W), normalised, and `labels` (N,) are the training images.
+    `mix` makes an image of two normalised training images; `loss` compares it with a third.
     """
 
     @checks(images="N 1|3 H W float", labels="N labels")

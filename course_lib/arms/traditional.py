@@ -1,8 +1,7 @@
 """Traditional transformations (§3.1, Figure I): each image draws its own.
 
-Torchvision's v2 transforms draw one set of parameters for a whole batch, and a loop over images
-is slow. Here the amounts of all images are drawn at once, from an explicit generator; the geometric
-transformations of an image become one matrix, and each image is sampled once.
+Torchvision's transforms draw one set of amounts for a whole batch, and a loop over images is slow:
+here the amounts of all images are drawn at once, and each image is sampled once.
 """
 
 from __future__ import annotations
@@ -21,32 +20,20 @@ from course_lib.support.validation import CourseError, checks, choose, number
 
 CHUNK = 50  # images sampled together: what they need stays in a processor's cache
 WARP_CELLS = 4  # the elastic field is drawn on a coarse grid and smoothly enlarged
+BOUNDS = {"shift": 0.5, "zoom": 1, "rotate": 180, "shear": 45, "flip": 1, "warp": 0.1, "hue": 0.5}
 
 
 @dataclass(frozen=True)
 class Transforms:
-    """How far each transformation may go; 0 switches it off. Each image draws its own amount.
+    """How far each transformation may go; 0 switches it off. Each image draws its own amount."""
 
-    Attributes:
-        shift: share of the side, each way, in both directions (0–0.5).
-        zoom: largest enlargement z; the factor is log-uniform between 1/(1+z) and 1+z (0–1).
-        rotate: degrees, each way (0–180).
-        shear: degrees, each way, along both axes (0–45).
-        flip: probability of a left-right mirror image (0–1).
-        warp: typical displacement of a smooth elastic field, as a share of the side (0–0.1).
-        hue: turns of the colour circle, each way (0–0.5); colour images only.
-
-    Raises:
-        CourseError: a value is out of its bounds.
-    """
-
-    shift: float = 0.1
-    zoom: float = 0.2
-    rotate: float = 15.0
-    shear: float = 8.0
-    flip: float = 0.5
-    warp: float = 0.015
-    hue: float = 0.04
+    shift: float = 0.1  # share of the side, each way, in both directions (0–0.5)
+    zoom: float = 0.2  # z (0–1): the factor is log-uniform between 1/(1+z) and 1+z
+    rotate: float = 15.0  # degrees, each way (0–180)
+    shear: float = 8.0  # degrees, each way, along both axes (0–45)
+    flip: float = 0.5  # probability of a left-right mirror image (0–1)
+    warp: float = 0.015  # typical displacement of an elastic field, share of the side (0–0.1)
+    hue: float = 0.04  # turns of the colour circle, each way (0–0.5); colour images only
 
     def __post_init__(self) -> None:
         for name, most in BOUNDS.items():
@@ -61,10 +48,6 @@ class Transforms:
         """Name → range of each transformation that is switched on."""
         return {name: amount for name, amount in vars(self).items() if amount}
 
-
-BOUNDS = {
-    "shift": 0.5, "zoom": 1.0, "rotate": 180.0, "shear": 45.0, "flip": 1.0, "warp": 0.1, "hue": 0.5,
-}  # fmt: skip
 
 # Which transformations keep the label, decided for each kind of task, with the reason.
 PICTURES = Transforms()
@@ -95,8 +78,7 @@ def chosen(task: Task, choices: Choices) -> Transforms:
 
 def copies(task: Task, choices: Choices, seed: int, device: str) -> Tensor:
     """The arm `traditional`: one transformed copy of each training image, made once."""
-    images = task.train.images
-    return traditional(images, chosen(task, choices), stream(seed, "traditional"))
+    return traditional(task.train.images, chosen(task, choices), stream(seed, "traditional"))
 
 
 def facts(task: Task, choices: Choices) -> dict[str, object]:
@@ -106,10 +88,7 @@ def facts(task: Task, choices: Choices) -> dict[str, object]:
 
 @checks(images="N 1|3 H W uint8", transforms=Transforms, generator=torch.Generator)
 def traditional(images: Tensor, transforms: Transforms, generator: torch.Generator) -> Tensor:
-    """One transformed copy of each image (§3.1): uint8 (N, C, H, W), C = 1 or 3 → the same.
-
-    `generator` is on the CPU: the amounts that it draws do not depend on the images' device.
-    """
+    """One transformed copy of each image (§3.1): uint8 (N, C, H, W) → the same; a CPU draws."""
     if transforms.hue and images.shape[1] == 1:
         raise CourseError(f"hue {transforms.hue!r} must be 0 for grey images")
     affine = affine_matrices(transforms, len(images), generator)
@@ -123,16 +102,13 @@ def traditional(images: Tensor, transforms: Transforms, generator: torch.Generat
 def transformed(images: Tensor, affine: Tensor, warp: Tensor, hue: Tensor) -> Tensor:
     """Images (N, C, H, W), each moved by its matrix and elastic field, then turned in hue.
 
-    Each value is read once, where the affine matrix (2, 3) and the field say; beyond its edges an
-    image is continued by its mirror image, so that no black corners tell a copy from an original.
+    Beyond its edges an image is its mirror image: no black corners tell a copy from an original.
     """
-    pixels = images.float()
     grid = functional.affine_grid(affine, list(images.shape), align_corners=False)
-    size = images.shape[2:]
-    field = functional.interpolate(2 * warp, size, mode="bicubic", align_corners=True)
+    field = functional.interpolate(2 * warp, images.shape[2:], mode="bicubic", align_corners=True)
     grid = grid + field.permute(0, 2, 3, 1)  # in half sides, hence the 2
     pixels = functional.grid_sample(
-        pixels, grid, mode="bilinear", padding_mode="reflection", align_corners=False
+        images.float(), grid, mode="bilinear", padding_mode="reflection", align_corners=False
     )
     if images.shape[1] == 3:
         pixels = (hue @ pixels.flatten(2)).view_as(pixels)
@@ -140,10 +116,9 @@ def transformed(images: Tensor, affine: Tensor, warp: Tensor, hue: Tensor) -> Te
 
 
 def affine_matrices(transforms: Transforms, count: int, generator: torch.Generator) -> Tensor:
-    """(N, 2, 3) matrices that take a point of the new image to the old one, in half-sides.
+    """(N, 2, 3) matrices from a point of the new image to the old one's, in half-sides.
 
-    A product of shift · rotation · shear · zoom and flip; sampling once through the product blurs
-    less than sampling after each step.
+    Sampling once through the product of all blurs less than sampling after each step.
     """
     shift = 2 * _uniform(transforms.shift, 2 * count, generator).view(count, 2)
     scale = torch.exp(_uniform(math.log1p(transforms.zoom), count, generator))
@@ -159,10 +134,7 @@ def affine_matrices(transforms: Transforms, count: int, generator: torch.Generat
 
 
 def hue_matrices(turns: Tensor) -> Tensor:
-    """(N, 3, 3) matrices that turn RGB colours about the grey axis: (N,) turns, 1 = once around.
-
-    Rodrigues' rotation about (1, 1, 1)/√3: grey stays grey, and the mean of R, G and B is kept.
-    """
+    """(N, 3, 3) matrices that turn RGB about the grey axis by (N,) turns (Rodrigues' rotation)."""
     angle = 2 * math.pi * turns.view(-1, 1, 1)
     cosine, sine = torch.cos(angle), torch.sin(angle)
     along = torch.full((3, 3), 1 / 3)
