@@ -84,11 +84,12 @@ class Generator(nn.Module):
         self.residual = residual
         if residual:  # it adds to its input, at first nothing
             nn.init.zeros_(last.weight)
+            self.register_buffer("strength", torch.ones(()))
 
     def forward(self, images: Tensor) -> Tensor:
         """An image's output depends on nothing else in its batch (see `_block`)."""
         made = self.model(images)
-        return (images + made).clamp(-1, 1) if self.residual else made
+        return (images + self.strength * made).clamp(-1, 1) if self.residual else made
 
 
 class ResidualBlock(nn.Module):

@@ -54,7 +54,7 @@ def complete(results: Sequence[Result]) -> list[Result]:
 
 
 def runs_by_seed(results: Sequence[Result], task: str) -> dict[str, dict[int, Result]]:
-    """arm → seed → run, for one task, in the order of ARMS.
+    """Arm → seed → run, for one task, in the order of ARMS.
 
     Of several results of one arm and seed (another version of torch, say) the newest counts.
     """
@@ -66,7 +66,7 @@ def runs_by_seed(results: Sequence[Result], task: str) -> dict[str, dict[int, Re
 
 
 def by_seed(results: Sequence[Result], task: str, measure: str) -> dict[str, dict[int, float]]:
-    """arm → seed → accuracy, of `runs_by_seed`, for a measure of MEASURES."""
+    """Arm → seed → accuracy, of `runs_by_seed`, for a measure of MEASURES."""
     attribute = MEASURES[choose("measure", measure, MEASURES)]
     return {
         arm: {seed: getattr(run, attribute) for seed, run in runs.items()}

@@ -90,7 +90,7 @@ def _untested(mean: float, seeds: int) -> Difference:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """p values corrected for how many there are (Holm's step-down): nan stays nan, uncounted.
+    """P values corrected for how many there are (Holm's step-down): nan stays nan, uncounted.
 
     If no difference is real, the chance that *any* corrected value is below .05 is at most 5 %.
     """

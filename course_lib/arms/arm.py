@@ -18,11 +18,16 @@ class Choices(Protocol):
     """What an arm reads of a training's recipe (see `course_lib.training.Recipe`)."""
 
     @property
-    def transforms(self) -> str: ...
+    def transforms(self) -> str:
+        """Of the traditional arm."""
+
     @property
-    def generators(self) -> str: ...
+    def generators(self) -> str:
+        """Of the GAN arm."""
+
     @property
-    def initialisation(self) -> str: ...
+    def initialisation(self) -> str:
+        """Of AugNet."""
 
 
 @dataclass(frozen=True)

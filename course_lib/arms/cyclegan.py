@@ -36,6 +36,7 @@ class CycleGANRecipe:
     blocks: int = 9
     upsampling: str = "transposed"
     residual: bool = False
+    strength: float = 1.0  # of what a residual generator adds, once it is trained
     critic_width: int = 64
     critic_halvings: int = 3
     critic_batch: int = 1  # pictures of each set that the critics see in a step
@@ -56,7 +57,7 @@ class CycleGANRecipe:
         whole_number("enlarge", self.enlarge, at_least=1)
         if whole_number("side", self.side, at_least=32) % (4 * self.enlarge):
             raise CourseError(f"side {self.side} must be a multiple of {4 * self.enlarge}")
-        for name in ("cycle", "identity", "learning_rate", "critic_rate"):
+        for name in ("cycle", "identity", "learning_rate", "critic_rate", "strength"):
             number(name, getattr(self, name), 0)
         choose("upsampling", self.upsampling, UPSAMPLINGS)
         choose("distance", self.distance, DISTANCES)

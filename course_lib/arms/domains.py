@@ -75,6 +75,8 @@ def train_style(
     kind = Kind(recipe.width, recipe.blocks, recipe.upsampling, recipe.residual, picture_side)
     last = ", ".join(f"{loss} {values[-1]:.3f}" for loss, values in curves.items())
     about = {"style": name, "recipe": str(recipe), "losses": last}
+    if recipe.residual:
+        networks.to_style.strength.fill_(recipe.strength)
     save_generator(path, networks.to_style, kind, about)
     return path, curves
 

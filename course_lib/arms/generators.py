@@ -70,7 +70,7 @@ def generator_path(style: str, kind: str) -> Path:
 
 
 def choose_kind(generators: str) -> str:
-    """ "auto" stands for the published generators if all six are on disk, else for the bundled."""
+    """The published generators for "auto" if all six are on disk, else the bundled ones."""
     if choose("generators", generators, ("auto", *KINDS)) != "auto":
         return generators
     there = all(generator_path(style, "published").exists() for style in STYLES)
