@@ -1,8 +1,7 @@
 """The networks: SmallNet and AugNet (§5), CycleGAN's generators and critics (§3.2).
 
-Where the paper leaves it open, SmallNet pads to "same", has a ReLU after its first fully connected
-layer, dropout of 0.5, and one batch normalisation after the second and third convolution together;
-AugNet starts from Glorot's uniform weights and zero biases, as in the paper's TensorFlow.
+Our choices where §5 leaves it open: SmallNet's "same" padding, ReLU after the first fully connected
+layer, dropout of 0.5 and one batch normalisation after the second and third convolution together.
 """
 
 from __future__ import annotations
@@ -55,7 +54,7 @@ class AugNet(nn.Module):
         for size_in, size_out in zip(sizes, sizes[1:], strict=False):
             layers += [nn.Conv2d(size_in, size_out, 3, padding="same"), nn.ReLU(inplace=True)]
         self.layers = nn.Sequential(*layers[:-1])
-        if initialisation == "glorot":
+        if initialisation == "glorot":  # as in the paper's TensorFlow
             for layer in self.layers[::2]:
                 nn.init.xavier_uniform_(layer.weight)
                 nn.init.zeros_(layer.bias)

@@ -45,9 +45,8 @@ class Settings:
     def __post_init__(self) -> None:
         choose("arm", self.arm, ARMS)
         if not is_run(self.task, self.arm):
-            raise CourseError(
-                f"arm {self.arm!r} is not run on {self.task}: the paper has no such row"
-            )
+            where = f"arm {self.arm!r} is not run on {self.task}"
+            raise CourseError(f"{where}: the paper has no such row")
         choose("source", self.source, ("auto", *SOURCES))
         choose("device", self.device, DEVICES)
 
