@@ -24,7 +24,7 @@ import torch
 from PIL import Image
 
 from course_lib.images.tasks import Task, load_task
-from course_lib.training import fit
+from course_lib.training import Recipe, fit
 
 EPOCHS = 3  # the first one of each call warms up and does not count
 
@@ -50,8 +50,8 @@ def recipe(task: Task, folder: Path, threads: int) -> tuple[float, float]:
     return seconds, accuracy
 
 
-def ours(task: Task, threads: int, learned: str | None = None) -> tuple[float, float]:
-    _, history = fit(task, learned, epochs=EPOCHS, threads=threads)
+def ours(task: Task, threads: int, arm: str = "none") -> tuple[float, float]:
+    _, history = fit(task, arm, Recipe(epochs=EPOCHS), threads=threads)
     return min(history.curves["seconds"][1:]), history.curves["validation_accuracy"][-1]
 
 
@@ -67,7 +67,7 @@ def matrix_rate(threads: int) -> float:
     return 2 * 1024**3 / best
 
 
-def multiplications(arm: str | None) -> float:
+def multiplications(arm: str) -> float:
     """Multiplications of one image's training step; backward costs twice forward.
 
     No gradient is needed towards the training images themselves: the first layer of a network
@@ -75,7 +75,7 @@ def multiplications(arm: str | None) -> float:
     """
     first, rest = 64 * 64 * 27 * 16, 32 * 32 * (144 + 288) * 32 + 8192 * 1024 + 2048
     real = 2 * first + 3 * rest
-    if arm is None:
+    if arm == "none":
         return real
     if arm.startswith("pair"):
         return 2 * real
@@ -91,8 +91,10 @@ def without_kept_memory(task: Task) -> float:
     """Seconds of our epoch in a process whose malloc gives freed blocks back to the kernel."""
     program = (
         "import platform; platform.libc_ver = lambda *a: ('', '');"
-        "from course_lib.images.tasks import load_task; from course_lib.training import fit;"
-        f"h = fit(load_task({task.name!r}, {task.source!r}), epochs={EPOCHS})[1];"
+        "from course_lib.images.tasks import load_task;"
+        "from course_lib.training import Recipe, fit;"
+        f"task = load_task({task.name!r}, {task.source!r});"
+        f"h = fit(task, recipe=Recipe(epochs={EPOCHS}))[1];"
         "print(min(h.curves['seconds'][1:]))"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
@@ -124,8 +126,8 @@ def main() -> None:
     shares = []
     for _ in rounds:
         rate = matrix_rate(1)
-        work = 2 * (len(task.train.labels) * multiplications(None))
-        work += 2 * len(task.validation.labels) * multiplications(None) / 3
+        work = 2 * (len(task.train.labels) * multiplications("none"))
+        work += 2 * len(task.validation.labels) * multiplications("none") / 3
         shares.append(work / ours(task, 1)[0] / rate)
     print(f"share of the matrix-product rate, 1 thread: {summary(shares)}")
 
@@ -134,7 +136,7 @@ def main() -> None:
 
     for arm in ("neural", "neural-content", "neural-style", "control", "pair-mean", "pair-mixup"):
         ratios = [ours(task, 1, arm)[0] / ours(task, 1)[0] for _ in rounds]
-        floor = multiplications(arm) / multiplications(None)
+        floor = multiplications(arm) / multiplications("none")
         print(f"epoch of {arm} / none: {summary(ratios)}, floor by multiplications {floor:.2f}")
 
 
