@@ -32,9 +32,8 @@ def fetch_tiny_imagenet(
     """Bring some classes of Tiny ImageNet into the data folder's zip, unless it has them already.
 
     Each mirror in turn is asked for the classes' bytes or, if it hands out no parts, for the whole
-    file, which a later call resumes. `given`, an official zip or folder, is used instead. Every
-    image is checked: CRC-32, images per class, SHA-256 where DIGESTS has it. A CourseError says
-    that the classes cannot be had and leaves the data folder as it was; its `advice`, what to do.
+    file, which a later call resumes; or `given`, an official zip or folder, is used. All images are
+    checked. A CourseError leaves the data folder as it was, and its `advice` says what to do.
     """
     for wnid in wnids:
         if not re.fullmatch(r"n\d{8}", wnid):

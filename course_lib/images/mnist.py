@@ -24,9 +24,8 @@ def load_zeros_and_eights() -> tuple[Examples, Examples]:
     path = BUNDLED / "mnist-0-8.npz"
     arrays = read_arrays(path) or {}
     if not {"zeros", "eights"} <= arrays.keys():
-        raise CourseError(
-            f"{path} is damaged or gone: `git checkout data/{path.name}` brings it back"
-        )
+        repair = f"`git checkout data/{path.name}` brings it back"
+        raise CourseError(f"{path} is damaged or gone: {repair}")
     digits = [torch.from_numpy(arrays[name]).unsqueeze(1) for name in ("zeros", "eights")]
     cut = min(map(len, digits)) - BUNDLED_TEST_COUNT
     held_out = [images[-BUNDLED_TEST_COUNT:] for images in digits]

@@ -77,7 +77,6 @@ FISH_ABOVE = """shadow -.5 .2 .16 .4 .22 .2, fin -.5 -.02 .08 -.82 -.2 .15, fin 
 0 .25, patch -.25 .02 .14 .1 .02 .16, deep -.35 0 .04 .05 0 .05, coat .4 0 .24 .62 0 .16, shine -.05
 -.12 .07 .25 -.12 .07, dark .5 -.2 .07 .53 -.2 .07, dark .5 .2 .07 .53 .2 .07"""
 
-
 Colour = tuple[float, float, float]
 Pose = tuple[float, str, str, float, float, float]
 
@@ -215,11 +214,8 @@ FIGURES = {kind: _figures(animal.poses) for kind, animal in ANIMALS.items()}
 def _paint(
     canvas: Array, ends: Array, colour: Array, look: Array, fur: Array, light: Array
 ) -> None:
-    """Paint capsules, first to last, on `canvas` (CHUNK, 3, 64, 64).
-
-    ends (CHUNK, parts, 6): x, y, radius of both; colour (CHUNK, parts, 3); look (CHUNK, parts, 4):
-    opacity, texture, shading, edge in pixels; light (CHUNK, 2): where shapes get darker.
-    """
+    """Paint capsules, first to last, on `canvas`; `light` (CHUNK, 2) is where they get darker."""
+    # ends (CHUNK, parts, 6): x, y, radius of both; look: opacity, texture, shading, edge in pixels.
     # A part is computed where any image of the chunk shows it: its edge is within 1.2 radii.
     reach = 1.2 * np.maximum(ends[..., 2], ends[..., 5]) + look[..., 3] * (2 / SIZE)
     lowest = np.minimum(ends[..., :2], ends[..., 3:5]) - reach[..., None]

@@ -36,11 +36,7 @@ def find_tiny_imagenet() -> Path | None:
 
 
 def load_tiny_imagenet(root: Path, wnids: Sequence[str]) -> tuple[Examples, Examples]:
-    """Official training and validation images of some classes, RGB: (N, 3, 64, 64) each.
-
-    The first of `wnids` has label 0. Decoded images are kept under `runs/cache/`. CourseError if a
-    class is absent or has fewer than 10 images, or a file is damaged or odd.
-    """
+    """Training and validation images (N, 3, 64, 64) from `root`; the first wnid has label 0."""
     with open_official(root) as files:
         members = {part: sorted(names) for part, names in class_members(files, wnids).items()}
         for label, wnid in enumerate(wnids):
@@ -140,9 +136,8 @@ def _check_count(files: Files, wnid: str, training: int, validation: int) -> Non
     if not training:
         known = files.wnids()
         shown = ", ".join(known[:5]) + (f" and {len(known) - 5} more" if len(known) > 5 else "")
-        raise CourseError(
-            f"wnid {wnid!r} has no images in {files.root}: it holds {shown or 'none'}"
-        )
+        found = f"no images in {files.root}: it holds {shown or 'none'}"
+        raise CourseError(f"wnid {wnid!r} has {found}")
     if training < FEWEST or not validation:
         found = f"{training} training and {validation} validation images in {files.root}"
         raise CourseError(f"wnid {wnid!r} has {found}: a task needs {FEWEST} and 1 or more")

@@ -56,7 +56,7 @@ def _in_attempts(fetch: Callable[Given, Got]) -> Callable[Given, Got]:
 
 @_in_attempts
 def fetch_file(url: str, path: Path, size: int | None = None) -> None:
-    """Fetch a file of `size` bytes, if known, to `path`; a part that is there already is resumed."""
+    """Fetch a file of `size` bytes, if known, to `path`, where a part of it is resumed."""
     have = path.stat().st_size if path.exists() else 0
     if have and have == size:
         return
