@@ -26,10 +26,9 @@ def class_folders(root: Path) -> list[Path]:
         raise CourseError(f"task folder {str(root)!r} cannot be read: {error.strerror}") from error
     if len(folders) != 2:
         names = ", ".join(path.name for path in folders[:5]) or "none"
-        problem = f"{len(folders)} sub-folders ({names}): it must have two"
-        raise CourseError(
-            f"task folder {str(root)!r} has {problem}, each with the pictures of one class"
-        )
+        found = f"{len(folders)} sub-folders ({names})"
+        wanted = "it must have two, each with the pictures of one class"
+        raise CourseError(f"task folder {str(root)!r} has {found}: {wanted}")
     return folders
 
 

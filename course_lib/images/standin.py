@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from course_lib.support.validation import choose, whole_number
+from course_lib.support.validation import checks, choose
 
 Array = np.ndarray
 CLASSES = ("goldfish", "dog", "cat")
@@ -102,22 +102,20 @@ ANIMALS = {
         irises=((0.5, 0.5), (GOLDEN, WHITE)),
         backgrounds=(0.1, 0.15, 0.35, 0.18, 0.12, 0.1), fur=0.7, lean=0.3),
     "dog": _Animal(
-        poses=(
-            (0.2, DOG_STAND, DOG_PROFILE, 0.8, -0.62, 0.38),
-            (0.15, DOG_STAND, DOG_FACE, 0.78, -0.58, 0.4),
-            (0.2, DOG_SIT, DOG_FACE, 0.0, -0.52, 0.46),
-            (0.1, DOG_LIE, DOG_PROFILE, 0.6, -0.16, 0.38),
-            (0.1, DOG_LIE, DOG_FACE, 0.55, -0.1, 0.42),
-            (0.25, DOG_BUST, DOG_FACE, 0.0, -0.05, 0.72)),
+        poses=((0.2, DOG_STAND, DOG_PROFILE, 0.8, -0.62, 0.38),
+               (0.15, DOG_STAND, DOG_FACE, 0.78, -0.58, 0.4),
+               (0.2, DOG_SIT, DOG_FACE, 0.0, -0.52, 0.46),
+               (0.1, DOG_LIE, DOG_PROFILE, 0.6, -0.16, 0.38),
+               (0.1, DOG_LIE, DOG_FACE, 0.55, -0.1, 0.42),
+               (0.25, DOG_BUST, DOG_FACE, 0.0, -0.05, 0.72)),
         coats=((0.49, 0.18, 0.2, 0.06, 0.04, 0.03), (GOLDEN, RED, CREAM, ORANGE, GREY, BLACK)),
         irises=((1.0,), (BROWN,)),
         backgrounds=(0.3, 0.25, 0.11, 0.14, 0.14, 0.06), fur=1.0, lean=0.14),
     "cat": _Animal(
-        poses=(
-            (0.2, CAT_STAND, CAT_FACE, 0.66, -0.34, 0.44),
-            (0.25, CAT_SIT, CAT_FACE, 0.0, -0.42, 0.5),
-            (0.25, CAT_LIE, CAT_FACE, 0.52, 0.02, 0.48),
-            (0.3, CAT_BUST, CAT_FACE, 0.0, -0.05, 0.72)),
+        poses=((0.2, CAT_STAND, CAT_FACE, 0.66, -0.34, 0.44),
+               (0.25, CAT_SIT, CAT_FACE, 0.0, -0.42, 0.5),
+               (0.25, CAT_LIE, CAT_FACE, 0.52, 0.02, 0.48),
+               (0.3, CAT_BUST, CAT_FACE, 0.0, -0.05, 0.72)),
         coats=((0.2, 0.3, 0.15, 0.2, 0.06, 0.09), (GOLDEN, CREAM, ORANGE, GREY, BLACK, WHITE)),
         irises=((0.5, 0.25, 0.25), (ORANGE, BLUE, GREEN)),
         backgrounds=(0.18, 0.36, 0.04, 0.2, 0.12, 0.1), fur=1.0, lean=0.14),
@@ -352,10 +350,9 @@ def _chunk(kind: str, seed: int, number: int) -> Array:
     return _photograph(dice, canvas)
 
 
+@checks(count=0, seed=0)
 def draw_scenes(kind: str, count: int, seed: int) -> Array:
     """RGB pictures of one of CLASSES, uint8 (count, 3, 64, 64): a larger count only adds some."""
     choose("scene", kind, CLASSES)
-    whole_number("count", count, at_least=0)
-    whole_number("seed", seed, at_least=0)
     chunks = [_chunk(kind, seed, number) for number in range(-(-count // CHUNK))]
     return np.concatenate([np.empty((0, 3, SIZE, SIZE), np.uint8), *chunks])[:count]

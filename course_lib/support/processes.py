@@ -12,6 +12,8 @@ import joblib
 from course_lib.support.devices import find_device
 from course_lib.support.validation import CourseError, whole_number
 
+CONNECT_SECONDS = 10  # to a Dask scheduler
+
 
 def worker_count(workers: int | str, device: str) -> int:
     """Processes for `workers`, where "auto" is one a core, or one on a GPU; CourseError if bad."""
@@ -38,7 +40,7 @@ def parallel(count: int, scheduler: str | None) -> Iterator[joblib.Parallel]:
         repair = "pip install 'distributed', or '.[cluster]' here"
         raise CourseError(f"scheduler {scheduler!r} needs Dask: {repair}") from None
     try:
-        client = Client(scheduler, timeout=10)
+        client = Client(scheduler, timeout=CONNECT_SECONDS)
     except (OSError, ValueError, TypeError) as error:
         wanted = "it must be as in tcp://host:8786"
         raise CourseError(f"scheduler {scheduler!r} does not answer: {wanted}") from error

@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 @contextmanager
 def progress_bar(total: float, label: str, in_bytes: bool = False) -> Iterator[tqdm]:
-    """A tqdm bar up to `total`; at its end a notebook cell's output is cleared: print afterwards."""
+    """A tqdm bar up to `total`; its end clears a notebook cell's output, so print afterwards."""
     shown = _Display() if hasattr(get_ipython(), "kernel") else None
     amount = "{n_fmt}B of {total_fmt}B, " if in_bytes else ""
     layout = "{desc}: {percentage:3.0f}% |{bar:24}| " + amount
