@@ -13,18 +13,13 @@ from course_lib.support.validation import CourseError
 
 
 class Unfit(Exception):
-    """Why a picture is not taken: the end of a sentence that begins with its name."""
+    """Raised by a `prepare`: the end of a sentence that begins with the picture's name."""
 
 
 def decode_pictures(
-    files: Mapping[str, Path | bytes],
-    prepare: Callable[[Image.Image], Image.Image],
-    unreadable: str,
+    files: Mapping[str, Path | bytes], prepare: Callable[[Image.Image], Image.Image], damaged: str
 ) -> list[np.ndarray]:
-    """Decode `files` (name, for errors → path or content) in threads: uint8 arrays (3, H, W), RGB.
-
-    `prepare` comes first and may raise Unfit; `unreadable` is for a damaged or huge file.
-    """
+    """Decode and `prepare` files (name, for errors → path or content): uint8 RGB, (3, H, W)."""
 
     def decode(name: str, file: Path | bytes) -> np.ndarray:
         try:
@@ -33,7 +28,7 @@ def decode_pictures(
         except Unfit as error:
             raise CourseError(f"{name} {error}") from error
         except Exception as error:  # damaged files make Pillow's decoders raise almost anything
-            raise CourseError(f"{name} {unreadable.format(error)}") from error
+            raise CourseError(f"{name} {damaged.format(error)}") from error
         return np.array(pixels.transpose(2, 0, 1), order="C")
 
     with warnings.catch_warnings():

@@ -8,14 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from course_lib.images.tiny_imagenet import (
-    ANNOTATIONS,
-    NAME,
-    Files,
-    class_members,
-    find_tiny_imagenet,
-    open_official,
-)
+from course_lib.images import tiny_imagenet
 from course_lib.support.download import DownloadFailed, NoRanges, fetch_file, fetch_range
 from course_lib.support.files import BUNDLED, data_folder, make_folder, write_whole
 from course_lib.support.progress import progress_bar
@@ -25,7 +18,7 @@ MIRRORS = (
     "http://cs231n.stanford.edu/tiny-imagenet-200.zip",
     "https://image-net.org/data/tiny-imagenet-200.zip",
 )
-DIGESTS = BUNDLED / f"{NAME}.sha256"  # of the default classes' images, as sha256sum writes them
+DIGESTS = BUNDLED / "tiny-imagenet-200.sha256"  # of the default classes' images, for sha256sum
 MEMBER = re.compile(r"(train/(n\d{8})/images/\2_\d+|val/images/val_\d+)\.JPEG")
 NEAR = 2**16  # bytes asked for at a time: the zip has a class's training images side by side
 SIZE, MD5 = 248_100_043, "90528d7ca1a48142e341f4ef8d21d0de"  # of the official zip, in bytes
@@ -38,19 +31,16 @@ def fetch_tiny_imagenet(
 ) -> Path:
     """Bring some classes of Tiny ImageNet into the data folder's zip, unless it has them already.
 
-    Each mirror in turn is asked for the classes' bytes or, if it does not hand out parts, for the
-    whole file, which resumes where an earlier call was cut off. `given`, an official zip or folder,
-    is used instead. Every image is checked: CRC-32, images per class, SHA-256 where DIGESTS has it.
-
-    Raises:
-        CourseError: The classes cannot be had: the data folder stays, `advice` says what to do.
+    Each mirror in turn is asked for the classes' bytes or, if it hands out no parts, for the whole
+    file, which a later call resumes; or `given`, an official zip or folder, is used. All images are
+    checked. A CourseError leaves the data folder as it was, and its `advice` says what to do.
     """
     for wnid in wnids:
         if not re.fullmatch(r"n\d{8}", wnid):
             raise CourseError(f"class {wnid!r} must be a WordNet name such as n02099601")
-    here, kept = find_tiny_imagenet(), {}
+    here, kept = tiny_imagenet.find_tiny_imagenet(), {}
     if here is not None:
-        with open_official(here) as files:
+        with tiny_imagenet.open_official(here) as files:
             there = files.wnids()
             missing = [wnid for wnid in wnids if wnid not in there]
             if missing and here.is_dir():
@@ -60,23 +50,22 @@ def fetch_tiny_imagenet(
                 return here
             wnids, kept = missing, _collect(files, there)
     make_folder(data_folder())
-    target = data_folder() / f"{NAME}.zip"
+    target = data_folder() / f"{tiny_imagenet.NAME}.zip"
     if given is None:
         classes = _from_mirrors(mirrors, wnids, target)
-        if classes is None:
-            return target
-    else:
-        if not given.exists():
-            raise CourseError(f"{given} is not there: name the official zip or its folder")
-        with open_official(given) as files:
+    elif given.exists():
+        with tiny_imagenet.open_official(given) as files:
             classes = _collect(files, wnids, check=True)
-    write_whole(target, lambda path: _write_zip(path, kept | classes))
+    else:
+        raise CourseError(f"{given} is not there: name the official zip or its folder")
+    if classes is not None:
+        write_whole(target, lambda path: _write_zip(path, kept | classes))
     return target
 
 
 def wrong_images(root: Path, wnids: Iterable[str]) -> list[str]:
     """Names of images, in a folder or zip, whose bytes are known to differ from the paper's."""
-    with open_official(root) as files:
+    with tiny_imagenet.open_official(root) as files:
         return _wrong(_collect(files, list(wnids)))
 
 
@@ -86,7 +75,8 @@ def _from_mirrors(mirrors: Sequence[str], wnids: Sequence[str], target: Path) ->
     for url in mirrors:
         try:
             try:
-                with open_official(url, io.BufferedReader(_RemoteFile(url), NEAR)) as files:
+                remote = io.BufferedReader(_RemoteFile(url), NEAR)
+                with tiny_imagenet.open_official(url, remote) as files:
                     return _collect(files, wnids, check=True)
             except NoRanges:
                 return _whole(url, target)
@@ -135,22 +125,24 @@ class _RemoteFile(io.RawIOBase):
         return self.position - start
 
 
-def _collect(files: Files, wnids: Sequence[str], check: bool = False) -> Classes:
-    members = class_members(files, wnids)
+def _collect(files: tiny_imagenet.Files, wnids: Sequence[str], check: bool = False) -> Classes:
+    members = tiny_imagenet.class_members(files, wnids)
     for name in sum(members.values(), []):
         if not MEMBER.fullmatch(name):
             raise CourseError(f"{files.root} has a file {name!r}, which the official set has not")
-    lines = files.read(ANNOTATIONS).decode("ascii", "replace").splitlines()
+    lines = files.read(tiny_imagenet.ANNOTATIONS).decode("ascii", "replace").splitlines()
     classes: Classes = {}
     with progress_bar(sum(map(len, members.values())), "pictures") as bar:
         for label, wnid in enumerate(wnids):
             training, validation = members[f"train{label}"], members[f"val{label}"]
             if check and (len(training), len(validation)) != COUNTS:
-                counts = f"{len(training)} training and {len(validation)} validation images"
-                wanted = f"not {COUNTS[0]} and {COUNTS[1]}"
-                raise CourseError(f"{files.root} has {counts} of {wnid}, {wanted}")
+                found = f"{len(training)} training and {len(validation)} validation images"
+                wanted = "{} and {}".format(*COUNTS)
+                raise CourseError(f"{files.root} has {found} of {wnid}, not {wanted}")
             own = [line for line in lines if line.split("\t")[1:2] == [wnid]]
-            classes[wnid] = {ANNOTATIONS: "".join(f"{line}\n" for line in own).encode()}
+            classes[wnid] = {
+                tiny_imagenet.ANNOTATIONS: "".join(f"{line}\n" for line in own).encode()
+            }
             for name in (*training, *validation):
                 classes[wnid][name] = files.read(name)
                 bar.update(1)
@@ -170,8 +162,10 @@ def _wrong(classes: Classes) -> list[str]:
 def _write_zip(path: Path, classes: Classes) -> None:
     """Write classes as a zip in the official layout; the same classes give the same bytes."""
     lists = {"wnids.txt": "".join(f"{wnid}\n" for wnid in sorted(classes)).encode()}
-    lists[ANNOTATIONS] = b"".join(classes[wnid][ANNOTATIONS] for wnid in sorted(classes))
+    lists[tiny_imagenet.ANNOTATIONS] = b"".join(
+        classes[wnid][tiny_imagenet.ANNOTATIONS] for wnid in sorted(classes)
+    )
     images = {name: content for members in classes.values() for name, content in members.items()}
     with zipfile.ZipFile(path, "w") as archive:
         for name, content in sorted((images | lists).items()):
-            archive.writestr(zipfile.ZipInfo(f"{NAME}/{name}"), content)
+            archive.writestr(zipfile.ZipInfo(f"{tiny_imagenet.NAME}/{name}"), content)

@@ -15,9 +15,8 @@ BUNDLED_TEST_COUNT = 100
 def load_zeros_and_eights() -> tuple[Examples, Examples]:
     """Images to train and validate on, then test images: (N, 1, 28, 28) each, label 1 is digit 8.
 
-    With torchvision's MNIST files in the data folder (`MNIST/raw/`), these are the first 1,000 of
-    each digit in the training file, and all of the test file. Without them, they are the bundled
-    digits: 844 of each class, and the last 100 of each to test on.
+    These are the first 1,000 of each digit in torchvision's training file and all of its test file
+    (`MNIST/raw/` in the data folder), or else the bundled 844 of each digit and 100 to test on.
     """
     if (data_folder() / "MNIST" / "raw").is_dir():
         pool = [digits[:PAPER_COUNT] for digits in _torchvision_digits(train=True)]
@@ -40,7 +39,6 @@ def _torchvision_digits(train: bool) -> list[Tensor]:
         data = MNIST(data_folder(), train=train, download=False)
         return [data.data[data.targets == digit].unsqueeze(1) for digit in DIGITS]
     except Exception as error:  # bytes that are no such file can raise nearly anything
-        raise CourseError(
-            f"{data_folder() / 'MNIST' / 'raw'} cannot be read: it must hold torchvision's four "
-            "unpacked MNIST files, or be absent"
-        ) from error
+        wanted = "it must hold torchvision's four unpacked MNIST files, or be absent"
+        folder = data_folder() / "MNIST" / "raw"
+        raise CourseError(f"{folder} cannot be read: {wanted}") from error

@@ -26,8 +26,8 @@ def class_folders(root: Path) -> list[Path]:
         raise CourseError(f"task folder {str(root)!r} cannot be read: {error.strerror}") from error
     if len(folders) != 2:
         names = ", ".join(path.name for path in folders[:5]) or "none"
-        wanted = "it must have two, each with the pictures of one class"
         found = f"{len(folders)} sub-folders ({names})"
+        wanted = "it must have two, each with the pictures of one class"
         raise CourseError(f"task folder {str(root)!r} has {found}: {wanted}")
     return folders
 
@@ -35,10 +35,8 @@ def class_folders(root: Path) -> list[Path]:
 def load_folder(root: Path) -> tuple[Examples, Examples]:
     """Images to train and validate on, then test images: (N, 3, 64, 64) each, classes by name.
 
-    Each picture is turned upright (EXIF), cut to its central square and resized. Both classes give
-    as many images as the smaller one has; a fifth is held out. The images' own digests decide
-    which, so that the test set is the same for all arms and seeds, wherever the files are.
-    CourseError if a class has fewer than 10 pictures, or a file is huge or no still 8-bit picture.
+    Both classes give as many as the smaller one has. A fifth is held out by the images' digests: it
+    is the same for all arms and seeds. CourseError for too few, or no still 8-bit pictures.
     """
     classes = []
     for folder in class_folders(root):

@@ -1,22 +1,21 @@
 """A procedural stand-in for the Tiny ImageNet classes goldfish, golden retriever and Persian cat.
 
 Every animal is a list of tapered capsules painted back to front over a background, then lit,
-blurred and made noisy like a photograph: position, scale, rotation, side, pose, colour, light,
-background, clutter, occluders, blur and noise vary. The bytes are the same on every platform: this
-file uses only what IEEE 754 rounds exactly: no sin, exp or powers, no float sums over an axis, no
-matrix products. NumPy's Generator may change between versions, a bit generator's raw output not.
+blurred and made noisy. The bytes are the same on every platform: only what IEEE 754 rounds exactly
+is used (no sin, exp or powers, no float sums over an axis, no matrix products), and of NumPy's
+random numbers only a bit generator's raw output, which no version changes.
 """
 
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import NamedTuple
 
 import numpy as np
 
-from course_lib.support.validation import choose, whole_number
+from course_lib.support.validation import checks, choose
 
 Array = np.ndarray
 CLASSES = ("goldfish", "dog", "cat")
-
 SIZE = 64
 CHUNK = 10  # images drawn together: small enough that their planes stay in the processor's cache
 
@@ -78,7 +77,6 @@ FISH_ABOVE = """shadow -.5 .2 .16 .4 .22 .2, fin -.5 -.02 .08 -.82 -.2 .15, fin 
 0 .25, patch -.25 .02 .14 .1 .02 .16, deep -.35 0 .04 .05 0 .05, coat .4 0 .24 .62 0 .16, shine -.05
 -.12 .07 .25 -.12 .07, dark .5 -.2 .07 .53 -.2 .07, dark .5 .2 .07 .53 .2 .07"""
 
-
 Colour = tuple[float, float, float]
 Pose = tuple[float, str, str, float, float, float]
 
@@ -102,32 +100,25 @@ ANIMALS = {
         poses=((0.75, FISH_SIDE, "", 0.3, 0.0, 0.5), (0.25, FISH_ABOVE, "", 0.3, 0.0, 0.5)),
         coats=((0.45, 0.15, 0.2, 0.09, 0.07, 0.04), (ORANGE, FLAME, GOLDEN, CREAM, RED, BLACK)),
         irises=((0.5, 0.5), (GOLDEN, WHITE)),
-        backgrounds=(0.1, 0.15, 0.35, 0.18, 0.12, 0.1), fur=0.7, lean=0.3,
-    ),
+        backgrounds=(0.1, 0.15, 0.35, 0.18, 0.12, 0.1), fur=0.7, lean=0.3),
     "dog": _Animal(
-        poses=(
-            (0.2, DOG_STAND, DOG_PROFILE, 0.8, -0.62, 0.38),
-            (0.15, DOG_STAND, DOG_FACE, 0.78, -0.58, 0.4),
-            (0.2, DOG_SIT, DOG_FACE, 0.0, -0.52, 0.46),
-            (0.1, DOG_LIE, DOG_PROFILE, 0.6, -0.16, 0.38),
-            (0.1, DOG_LIE, DOG_FACE, 0.55, -0.1, 0.42),
-            (0.25, DOG_BUST, DOG_FACE, 0.0, -0.05, 0.72),
-        ),
+        poses=((0.2, DOG_STAND, DOG_PROFILE, 0.8, -0.62, 0.38),
+               (0.15, DOG_STAND, DOG_FACE, 0.78, -0.58, 0.4),
+               (0.2, DOG_SIT, DOG_FACE, 0.0, -0.52, 0.46),
+               (0.1, DOG_LIE, DOG_PROFILE, 0.6, -0.16, 0.38),
+               (0.1, DOG_LIE, DOG_FACE, 0.55, -0.1, 0.42),
+               (0.25, DOG_BUST, DOG_FACE, 0.0, -0.05, 0.72)),
         coats=((0.49, 0.18, 0.2, 0.06, 0.04, 0.03), (GOLDEN, RED, CREAM, ORANGE, GREY, BLACK)),
         irises=((1.0,), (BROWN,)),
-        backgrounds=(0.3, 0.25, 0.11, 0.14, 0.14, 0.06), fur=1.0, lean=0.14,
-    ),
+        backgrounds=(0.3, 0.25, 0.11, 0.14, 0.14, 0.06), fur=1.0, lean=0.14),
     "cat": _Animal(
-        poses=(
-            (0.2, CAT_STAND, CAT_FACE, 0.66, -0.34, 0.44),
-            (0.25, CAT_SIT, CAT_FACE, 0.0, -0.42, 0.5),
-            (0.25, CAT_LIE, CAT_FACE, 0.52, 0.02, 0.48),
-            (0.3, CAT_BUST, CAT_FACE, 0.0, -0.05, 0.72),
-        ),
+        poses=((0.2, CAT_STAND, CAT_FACE, 0.66, -0.34, 0.44),
+               (0.25, CAT_SIT, CAT_FACE, 0.0, -0.42, 0.5),
+               (0.25, CAT_LIE, CAT_FACE, 0.52, 0.02, 0.48),
+               (0.3, CAT_BUST, CAT_FACE, 0.0, -0.05, 0.72)),
         coats=((0.2, 0.3, 0.15, 0.2, 0.06, 0.09), (GOLDEN, CREAM, ORANGE, GREY, BLACK, WHITE)),
         irises=((0.5, 0.25, 0.25), (ORANGE, BLUE, GREEN)),
-        backgrounds=(0.18, 0.36, 0.04, 0.2, 0.12, 0.1), fur=1.0, lean=0.14,
-    ),
+        backgrounds=(0.18, 0.36, 0.04, 0.2, 0.12, 0.1), fur=1.0, lean=0.14),
 }  # fmt: skip
 
 # Grass, room, water, plain, sand and dark: two colours each for the far and for the near part (a
@@ -143,17 +134,12 @@ BACKGROUNDS = (
 CLUTTER = (ORANGE, GOLDEN, (0.55, 0.26, 0.2), (0.22, 0.36, 0.16), (0.32, 0.4, 0.52), WHITE, BLACK)
 BLADES = ((0.3, 0.42, 0.18), (0.45, 0.55, 0.25), (0.5, 0.4, 0.3), GREY, (0.8, 0.62, 0.5))
 
-
-def _centres(cells: int) -> Array:
-    """Centres of the cells that divide -1..1."""
-    return ((np.arange(cells) + 0.5) * (2.0 / cells) - 1.0).astype(np.float32)
-
-
-X, Y = _centres(SIZE)[None, None, :], _centres(SIZE)[None, :, None]  # the frame spans -1..1
+CENTRES = ((np.arange(SIZE) + 0.5) * (2.0 / SIZE) - 1.0).astype(np.float32)
+X, Y = CENTRES[None, None, :], CENTRES[None, :, None]  # the frame spans -1..1
 
 
 def _plane(numbers: Array) -> Array:
-    """One number per image as a plane of 1×1 pixel, to broadcast over the frame."""
+    """Numbers as planes of 1×1 pixel, to broadcast over the frame."""
     return numbers[..., None, None]
 
 
@@ -168,17 +154,11 @@ class _Dice:
         raw = self.bits.random_raw(CHUNK * int(np.prod(shape))) >> np.uint64(11)
         return (low + (high - low) * (raw * 2.0**-53)).astype(np.float32).reshape(CHUNK, *shape)
 
-    def chance(self, odds: float, *shape: int) -> Array:
-        return self.uniform(0, 1, *shape) < odds
-
     def pick(self, odds: Sequence[float], *shape: int) -> Array:
         """Indices (CHUNK, *shape) drawn with probabilities proportional to `odds`."""
-        draw, below = self.uniform(0, sum(odds), *shape), 0.0
-        index = np.zeros(draw.shape, np.intp)
-        for weight in odds[:-1]:
-            below += weight
-            index += draw >= below
-        return index
+        draw = self.uniform(0, sum(odds), *shape)
+        passed = (draw >= below for below in accumulate(odds[:-1]))
+        return sum(passed, np.zeros(draw.shape, np.intp))
 
     def colour(self, odds: Sequence[float], colours: Sequence[Colour], *shape: int) -> Array:
         """Colours (CHUNK, *shape, 3): picked by their odds, moved up to halfway to another."""
@@ -195,7 +175,7 @@ class _Dice:
         """Value noise (CHUNK, 64, 64) in [-0.5, 0.5]: a random grid, smoothly interpolated."""
         field = self.uniform(-0.5, 0.5, rows + 1, columns + 1)
         for axis, cells in ((1, rows), (2, columns)):
-            place = (_centres(SIZE) + 1) * np.float32(cells / 2)
+            place = (CENTRES + 1) * np.float32(cells / 2)
             cell = place.astype(np.intp)
             part = place - cell.astype(np.float32)
             part = part * part * (3 - 2 * part)
@@ -230,13 +210,10 @@ FIGURES = {kind: _figures(animal.poses) for kind, animal in ANIMALS.items()}
 
 
 def _paint(
-    canvas: Array, ends: Array, colour: Array, look: Array, texture: Array, light: Array
+    canvas: Array, ends: Array, colour: Array, look: Array, fur: Array, light: Array
 ) -> None:
-    """Paint capsules, first to last, on `canvas` (CHUNK, 3, 64, 64).
-
-    ends (CHUNK, parts, 6): x, y, radius of both; colour (CHUNK, parts, 3); look (CHUNK, parts, 4):
-    opacity, texture, shading, edge in pixels; light (CHUNK, 2): where shapes get darker.
-    """
+    """Paint capsules, first to last, on `canvas`; `light` (CHUNK, 2) is where they get darker."""
+    # ends (CHUNK, parts, 6): x, y, radius of both; look: opacity, texture, shading, edge in pixels.
     # A part is computed where any image of the chunk shows it: its edge is within 1.2 radii.
     reach = 1.2 * np.maximum(ends[..., 2], ends[..., 5]) + look[..., 3] * (2 / SIZE)
     lowest = np.minimum(ends[..., :2], ends[..., 3:5]) - reach[..., None]
@@ -255,16 +232,13 @@ def _paint(
         x, y = X[..., left:right] - ax, Y[:, top:bottom] - ay
         along = (x * (bx / length2) + y * (by / length2)).clip(0, 1)
         dx, dy = x - along * bx, y - along * by
-        grain = rough * texture[:, top:bottom, left:right]
+        grain = rough * fur[:, top:bottom, left:right]
         inside = ra + along * (rb - ra) - np.sqrt(dx * dx + dy * dy) + grain * (thick * 0.25)
         cover = (0.5 + inside * (SIZE / 2 / edge)).clip(0, 1) * opacity
         shading = shading / thick
         shade = 1 + dx * (shading * _plane(light[:, 0])) + dy * (shading * _plane(light[:, 1]))
         shade += grain
-        tone = _plane(colour[:, part]) * shade[:, None]
-        tone -= area
-        tone *= cover[:, None]
-        area += tone
+        area += (_plane(colour[:, part]) * shade[:, None] - area) * cover[:, None]
 
 
 def _background(dice: _Dice, odds: Sequence[float], *textures: Array) -> Array:
@@ -292,7 +266,7 @@ def _objects(
     half[..., 0] *= dice.uniform(0, 1, count)
     thick = dice.uniform(*radius, count, 1)
     ends = np.concatenate([centre - half, thick, centre + half, thick], 2)
-    opacity = 0.9 * dice.chance(odds, count).astype(np.float32)
+    opacity = 0.9 * (dice.uniform(0, 1, count) < odds).astype(np.float32)
     rough, shading = dice.uniform(0.2, 0.3, 2, count).swapaxes(0, 1)
     look = np.stack([opacity, rough, shading, dice.uniform(1.5, edge, count)], 2)
     return ends, dice.colour([1.0] * len(colours), colours, count), look
@@ -305,20 +279,18 @@ def _animal(dice: _Dice, kind: str) -> tuple[Array, Array, Array]:
     heads = np.array([row[3:] for row in animal.poses], np.float32)
     surface, (head_x, head_y, head_size) = surfaces[pose], heads[pose].T[:, :, None]
     ax, ay, ra, bx, by, rb, depth, is_head = np.moveaxis(shapes[pose], 2, 0)
-
-    # The individual: limbs swing about their first end, parts are thinner or thicker.
+    # Limbs swing about their first end, parts are thinner or thicker.
     swing = dice.uniform(-0.12, 0.12, surface.shape[1]) * (1 - is_head)
     bx, by = bx - swing * (by - ay), by + swing * (bx - ax)
     thick = dice.uniform(0.88, 1.14, surface.shape[1])
-
     # The head turns and tilts on a body that bends; the frame shows all of it, or the head alone.
     turn, (head_cos, head_sin) = dice.uniform(-0.3, 0.3, 1) * depth, dice.rotation(0.12)
     size = np.where(is_head > 0, head_size * dice.uniform(0.9, 1.12, 1), np.float32(1))
-    close = dice.chance(0.22, 1)
+    close = dice.uniform(0, 1, 1) < 0.22
     scale = np.where(close, dice.uniform(0.95, 1.5, 1), dice.uniform(0.6, 0.95, 1))
     focus_x, focus_y = np.where(close, head_x, 0), np.where(close, head_y, np.float32(0.1))
     stretch, bend = dice.uniform(0.8, 1.1, 1), dice.uniform(-0.15, 0.15, 1)
-    mirror = np.where(dice.chance(0.5, 1), np.float32(-1), np.float32(1))
+    mirror = np.where(dice.uniform(0, 1, 1) < 0.5, np.float32(-1), np.float32(1))
     cos, sin = dice.rotation(animal.lean)
     shift_x, shift_y = dice.uniform(-0.3, 0.3, 1), dice.uniform(-0.25, 0.25, 1)
 
@@ -333,7 +305,6 @@ def _animal(dice: _Dice, kind: str) -> tuple[Array, Array, Array]:
 
     radius = scale * size * thick
     ends = np.stack([*place(ax, ay), radius * ra, *place(bx, by), radius * rb], 2)
-
     coat, patch, iris = (dice.colour(*c) for c in (animal.coats, animal.coats, animal.irises))
     pale = coat + dice.uniform(0.1, 0.7, 1) * (np.float32(0.93) - coat)
     fin = coat + dice.uniform(0.0, 0.4, 1) * (np.float32(0.95) - coat)
@@ -360,9 +331,7 @@ def _photograph(dice: _Dice, canvas: Array) -> Array:
         around = line[..., 2:] + line[..., :-2] - 2 * line[..., 1:-1]
         line[..., 1:-1] += dice.uniform(0, 0.33, 1, 1, 1) * around
     # Nearly normal noise: a raw number holds four 16-bit uniforms, their integer sum is exact.
-    raw, mask = dice.bits.random_raw(canvas.size), np.uint64(0xFFFF)
-    total = (raw & mask) + (raw >> np.uint64(16) & mask) + (raw >> np.uint64(32) & mask)
-    total += raw >> np.uint64(48)
+    total = dice.bits.random_raw(canvas.size).view(np.uint16).reshape(-1, 4).sum(1)
     grain = (total.astype(np.float32) - 131070) * np.float32(1 / 37837)  # mean 0, deviation 1
     canvas += dice.uniform(0.005, 0.04, 1, 1, 1) * grain.reshape(canvas.shape)
     return np.rint(np.clip(canvas * 255, 0, 255)).astype(np.uint8)
@@ -381,13 +350,9 @@ def _chunk(kind: str, seed: int, number: int) -> Array:
     return _photograph(dice, canvas)
 
 
+@checks(count=0, seed=0)
 def draw_scenes(kind: str, count: int, seed: int) -> Array:
-    """RGB pictures of one of CLASSES, uint8 (count, 3, 64, 64): the same for a seed everywhere.
-
-    The pictures of a smaller count are the first ones of a larger count.
-    """
+    """RGB pictures of one of CLASSES, uint8 (count, 3, 64, 64): a larger count only adds some."""
     choose("scene", kind, CLASSES)
-    whole_number("count", count, at_least=0)
-    whole_number("seed", seed, at_least=0)
     chunks = [_chunk(kind, seed, number) for number in range(-(-count // CHUNK))]
     return np.concatenate([np.empty((0, 3, SIZE, SIZE), np.uint8), *chunks])[:count]

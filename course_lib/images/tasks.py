@@ -98,12 +98,10 @@ def load_task(
 ) -> Task:
     """Load a task, split into training, validation and test images (§4). Nothing is downloaded.
 
-    The test set is always whole, and separate: Tiny ImageNet's official validation images (50 per
-    class), MNIST digits that are not trained on, or a fixed fifth of a folder's pictures.
+    The test set is whole and the same for all seeds (for Tiny ImageNet, its validation images).
 
     Args:
-        name: One of TASKS, any two Tiny ImageNet classes as `n02099601-vs-n02123394`, or
-            `folder:PATH`; that task is then named after its classes: `folder-cups-vs-mugs`.
+        name: One of TASKS, two Tiny ImageNet classes (`n02099601-vs-n02123394`) or `folder:PATH`.
         source: One of SOURCES, or "auto": the paper's images if on disk, else the stand-in.
         seed: Decides the split, which is 80:20 and stratified; all arms of a seed share it.
         images_per_class: How many images to use, 5 or more; None is all (500; MNIST 1,000).
@@ -119,9 +117,8 @@ def load_task(
         if count > (most := min(map(len, kept))):
             raise CourseError(f"images_per_class {count} is more than the {most} of {name}")
         kept = [images[:count] for images in kept]
-    cuts = [round(TRAINING_SHARE * len(images)) for images in kept]
-    train = labelled([images[:cut] for images, cut in zip(kept, cuts, strict=True)])
-    validation = labelled([images[cut:] for images, cut in zip(kept, cuts, strict=True)])
+    split = [images.tensor_split([round(TRAINING_SHARE * len(images))]) for images in kept]
+    train, validation = (labelled(parts) for parts in zip(*split, strict=True))
     mean, std = _channel_statistics(train.images)
     return Task(name, source, classes, train, validation, test, mean, std)
 
@@ -148,10 +145,9 @@ def _load_parts(name: str, classes: tuple[str, str], source: str) -> tuple[Examp
     if source == "stand-in" or (source == "auto" and root is None and drawn):
         return *_stand_in((SCENES[classes[0]], SCENES[classes[1]])), "stand-in"
     if root is None:
-        raise CourseError(
-            "source 'tiny-imagenet' is not on disk: put tiny-imagenet-200.zip or its folder under "
-            "data/, or name their folder in COURSE_DATA"
-        )
+        repair = "put tiny-imagenet-200.zip or its folder under data/"
+        repair += ", or name their folder in COURSE_DATA"
+        raise CourseError(f"source 'tiny-imagenet' is not on disk: {repair}")
     wnids = [WNIDS.get(kind, kind) for kind in classes]
     return *load_tiny_imagenet(root, wnids), "tiny-imagenet"
 

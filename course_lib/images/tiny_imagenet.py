@@ -36,14 +36,7 @@ def find_tiny_imagenet() -> Path | None:
 
 
 def load_tiny_imagenet(root: Path, wnids: Sequence[str]) -> tuple[Examples, Examples]:
-    """Official training and validation images of some classes, RGB: (N, 3, 64, 64) each.
-
-    `root` is the official folder or zip, read without unpacking; the first of `wnids` has label 0.
-    Decoded images are kept under `runs/cache/`, by a digest of their files' names and stamps.
-
-    Raises:
-        CourseError: A class is absent or has fewer than 10 images, or a file is damaged or odd.
-    """
+    """Training and validation images (N, 3, 64, 64) from `root`; the first wnid has label 0."""
     with open_official(root) as files:
         members = {part: sorted(names) for part, names in class_members(files, wnids).items()}
         for label, wnid in enumerate(wnids):
@@ -61,10 +54,9 @@ def load_tiny_imagenet(root: Path, wnids: Sequence[str]) -> tuple[Examples, Exam
 
 def class_members(files: "Files", wnids: Sequence[str]) -> dict[str, list[str]]:
     """The names of some classes' images: train0, train1, …, val0, val1, … → a list of names."""
-    # Lines: file name, wnid and four numbers of a bounding box, separated by tabs.
-    text = files.read(ANNOTATIONS).decode("ascii", "replace")
-    lines = [[*line.split("\t"), ""] for line in text.splitlines()]
-    wnid_of = {f"val/images/{name}": wnid for name, wnid, *_ in lines if wnid in wnids}
+    lines = files.read(ANNOTATIONS).decode("ascii", "replace").splitlines()
+    fields = [[*line.split("\t"), ""] for line in lines]  # file name, wnid, a bounding box
+    wnid_of = {f"val/images/{name}": wnid for name, wnid, *_ in fields if wnid in wnids}
     present = files.names("val/images")
     if absent := sorted(wnid_of.keys() - set(present)):
         raise CourseError(f"{files.root} lacks {absent[0]}, which its annotations name")
@@ -144,8 +136,8 @@ def _check_count(files: Files, wnid: str, training: int, validation: int) -> Non
     if not training:
         known = files.wnids()
         shown = ", ".join(known[:5]) + (f" and {len(known) - 5} more" if len(known) > 5 else "")
-        holds = f"it holds {shown or 'none'}"
-        raise CourseError(f"wnid {wnid!r} has no images in {files.root}: {holds}")
+        found = f"no images in {files.root}: it holds {shown or 'none'}"
+        raise CourseError(f"wnid {wnid!r} has {found}")
     if training < FEWEST or not validation:
         found = f"{training} training and {validation} validation images in {files.root}"
         raise CourseError(f"wnid {wnid!r} has {found}: a task needs {FEWEST} and 1 or more")

@@ -27,12 +27,10 @@ def keep_freed_memory() -> None:
 def find_device(device: str) -> torch.device:
     """The torch device for a name of DEVICES; CourseError if this machine has none of that kind."""
     here = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if choose("device", device, DEVICES) == "auto":
-        return torch.device(next((name for name, there in here.items() if there), "cpu"))
-    if not here.get(device, True):
-        there = [name for name, found in here.items() if found] + ["cpu"]
+    there = [name for name, found in here.items() if found] + ["cpu"]
+    if choose("device", device, DEVICES) not in ("auto", *there):
         raise CourseError(f"device {device!r} is not on this machine: choose {', '.join(there)}")
-    return torch.device(device)
+    return torch.device(there[0] if device == "auto" else device)
 
 
 def precision(device: str) -> torch.dtype:

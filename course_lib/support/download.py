@@ -56,10 +56,7 @@ def _in_attempts(fetch: Callable[Given, Got]) -> Callable[Given, Got]:
 
 @_in_attempts
 def fetch_file(url: str, path: Path, size: int | None = None) -> None:
-    """Fetch a file of `size` bytes, if that is known; what `path` holds of it already is kept.
-
-    Raises DownloadFailed, `path` left to be resumed, or CourseError if it cannot be written.
-    """
+    """Fetch a file of `size` bytes, if known, to `path`, where a part of it is resumed."""
     have = path.stat().st_size if path.exists() else 0
     if have and have == size:
         return
@@ -74,8 +71,7 @@ def fetch_file(url: str, path: Path, size: int | None = None) -> None:
         announced = int(answer.headers.get("Content-Length", 0))
         total = have + announced if announced else size
         if size is not None and total != size:
-            reason = f"the server's file has {total:,} bytes instead of {size:,}"
-            raise DownloadFailed(reason, final=True)
+            raise DownloadFailed(f"the server's file has {total:,} bytes instead of {size:,}", True)
         try:
             with path.open("ab" if have else "wb") as file:
                 file.writelines(_blocks(answer, have, total))

@@ -11,6 +11,7 @@ import numpy as np
 
 from course_lib.support.validation import CourseError
 
+Arrays = dict[str, np.ndarray]
 COURSE = Path(__file__).resolve().parents[2]
 NOTEBOOKS = COURSE / "notebooks"
 BUNDLED = COURSE / "data"
@@ -52,7 +53,7 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
             temporary.unlink()
 
 
-def read_arrays(path: Path) -> dict[str, np.ndarray] | None:
+def read_arrays(path: Path) -> Arrays | None:
     """The arrays of an .npz file, which holds its own check sums; None if absent or damaged."""
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
@@ -62,14 +63,9 @@ def read_arrays(path: Path) -> dict[str, np.ndarray] | None:
 
 
 def cached_arrays(
-    name: str,
-    make: Callable[[], dict[str, np.ndarray]],
-    shapes: Mapping[str, tuple[int, ...]] | None = None,
-) -> dict[str, np.ndarray]:
-    """The arrays kept as `runs/cache/NAME.npz`, or else made now and kept there.
-
-    The name has a digest of all they depend on; `shapes` are those of the uint8 arrays.
-    """
+    name: str, make: Callable[[], Arrays], shapes: Mapping[str, tuple[int, ...]] | None = None
+) -> Arrays:
+    """The arrays of `runs/cache/NAME.npz`, uint8 of these `shapes`, or else made and kept there."""
     path = runs_folder() / "cache" / f"{name}.npz"
     arrays = read_arrays(path) or {}
     found = {key: array.shape for key, array in arrays.items() if array.dtype == np.uint8}

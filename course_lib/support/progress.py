@@ -11,10 +11,7 @@ from tqdm import tqdm
 
 @contextmanager
 def progress_bar(total: float, label: str, in_bytes: bool = False) -> Iterator[tqdm]:
-    """A tqdm bar up to `total`, with the time that is left; advance it with `.update(amount)`.
-
-    At its end a notebook cell's output is cleared: print afterwards. Silent in a worker process.
-    """
+    """A tqdm bar up to `total`; its end clears a notebook cell's output, so print afterwards."""
     shown = _Display() if hasattr(get_ipython(), "kernel") else None
     amount = "{n_fmt}B of {total_fmt}B, " if in_bytes else ""
     layout = "{desc}: {percentage:3.0f}% |{bar:24}| " + amount
@@ -38,6 +35,3 @@ class _Display:
     def write(self, text: str) -> None:
         if line := text.strip("\r\n"):
             self.handle.update({"text/plain": line}, raw=True)
-
-    def flush(self) -> None:
-        pass

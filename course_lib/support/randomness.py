@@ -8,10 +8,7 @@ from course_lib.support.validation import CourseError
 
 
 def stream_seed(seed: int, use: str) -> int:
-    """Seed of the stream that serves one `use` ("split", "initial weights", …) of a run.
-
-    Separate, so that all arms of a seed share split, initial weights and batch order.
-    """
+    """Seed for one `use` ("split", "batch order", …) of a run: all arms of a seed share it."""
     if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**63:
         raise CourseError(f"seed {seed!r} must be a whole number of 0 or more")
     return int.from_bytes(hashlib.sha256(f"{seed}/{use}".encode()).digest()[:7], "big")

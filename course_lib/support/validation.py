@@ -6,11 +6,9 @@ import math
 from collections.abc import Callable, Iterable
 from difflib import get_close_matches
 from numbers import Real
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
-if TYPE_CHECKING:  # the command must not wait for torch before it can refuse a value
-    from torch import Tensor
-
+# Nothing here imports torch: the command must not wait for it before it can refuse a value.
 P, R = ParamSpec("P"), TypeVar("R")
 
 
@@ -50,10 +48,9 @@ def number(name: str, value: object, low: float = -math.inf, high: float = math.
 
 
 def tensor(name: str, value: object, form: str, kind: str) -> None:
-    """Raise a CourseError unless `value` is a tensor of this form and kind with something in it.
+    """Raise a CourseError unless `value` is a tensor of this form and kind, and not empty.
 
-    The form is its sides, as in "N 1|3 S S": a letter is any size, the same wherever it stands. The
-    kind is how its dtype begins: "uint8" or "float".
+    The form is its sides, as in "N 1|3 S S" (a letter is one size); the kind begins its dtype.
     """
     sides, shape = form.split(), tuple(getattr(value, "shape", ()))
     pairs, dtype = dict(zip(sides, shape, strict=False)), getattr(value, "dtype", None)
@@ -70,9 +67,8 @@ def tensor(name: str, value: object, form: str, kind: str) -> None:
 def checks(**forms: Any) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Check a function's arguments at its door, so that its body holds nothing but the lesson.
 
-    An argument's form is a tensor's form and kind, as in "N 3 H W uint8" (a letter is one size for
-    all arguments) or "N labels"; a tuple of names; a type; the least whole number; or "share", a
-    number between 0 and 1.
+    A form is a tensor's form and kind, as in "N 3 H W uint8" (a letter is one size everywhere), or
+    "N labels"; a tuple of names; a type; the least whole number; or "share", between 0 and 1.
     """
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
@@ -112,7 +108,7 @@ def _check(name: str, value: Any, form: Any, sizes: dict[str, int]) -> None:
         raise CourseError(f"{name} {value!r} must be a {form.__name__}")
 
 
-def check_labels(name: str, labels: "Tensor", form: str = "N") -> None:
+def check_labels(name: str, labels: Any, form: str = "N") -> None:
     """Raise a CourseError unless these are int64 labels (N,), each 0 or 1."""
     tensor(name, labels, form, "int64")
     if labels.device.type == "cpu":  # a GPU would have to wait for the answer
