@@ -129,16 +129,11 @@ class Discriminator(nn.Module):
 
 
 class CycleGAN(nn.Module):
-    """CycleGAN's four networks, for photographs x and pictures y of a style.
+    """CycleGAN's networks: G = `to_style` makes photographs x pictures y, F = `to_photo` y x."""
 
-    G = `to_style` turns x into y, F = `to_photo` y into x; the critics are D_Y and D_X.
-    """
-
-    def __init__(
-        self, generator: Callable[[], Generator], critic: Callable[[], Discriminator]
-    ) -> None:
+    def __init__(self, make: Callable[[], Generator], critic: Callable[[], Discriminator]) -> None:
         super().__init__()
-        self.to_style, self.to_photo = generator(), generator()
+        self.to_style, self.to_photo = make(), make()
         self.style_critic, self.photo_critic = critic(), critic()
 
     @property
@@ -168,7 +163,6 @@ def _initialise(layer: nn.Module) -> None:
 def _upsampling(size_in: int, size_out: int, kind: str) -> list[nn.Module]:
     """Twice the side: "transposed" as published, or "resize", without its grid (Odena 2016)."""
     if kind == "transposed":
-        last = nn.ConvTranspose2d(size_in, size_out, 3, stride=2, padding=1, output_padding=1)
-        return _block(last)
-    repeated = [nn.Upsample(scale_factor=2), nn.ReflectionPad2d(1)]
-    return [*repeated, *_block(nn.Conv2d(size_in, size_out, 3))]
+        return _block(nn.ConvTranspose2d(size_in, size_out, 3, 2, padding=1, output_padding=1))
+    block = _block(nn.Conv2d(size_in, size_out, 3))
+    return [nn.Upsample(scale_factor=2), nn.ReflectionPad2d(1), *block]

@@ -26,8 +26,7 @@ from course_lib.support.progress import progress_bar
 from course_lib.support.validation import CourseError, choose
 from course_lib.training import Recipe, fit
 
-# Raised by one whenever the same settings give other results than before.
-RECIPE_VERSION = 1
+RECIPE_VERSION = 1  # raised whenever the same settings give other results than before
 
 
 @dataclass(frozen=True)
@@ -45,8 +44,8 @@ class Settings:
     def __post_init__(self) -> None:
         choose("arm", self.arm, ARMS)
         if not is_run(self.task, self.arm):
-            where = f"arm {self.arm!r} is not run on {self.task}"
-            raise CourseError(f"{where}: the paper has no such row")
+            wrong = f"arm {self.arm!r} is not run on {self.task}: the paper has no such row"
+            raise CourseError(wrong)
         choose("source", self.source, ("auto", *SOURCES))
         choose("device", self.device, DEVICES)
 
@@ -56,12 +55,11 @@ def settings_of(
 ) -> Settings:
     """Settings of one run: a preset's size, and any named changes to it or to the recipe."""
     size = PRESETS[choose("preset", preset, PRESETS)]
-    known = {field.name for field in (*fields(Recipe), *fields(Settings))} - {"recipe"}
+    of_recipe, of_run = ({field.name for field in fields(kind)} for kind in (Recipe, Settings))
     for name in changes:
-        choose("setting", name, sorted(known))
+        choose("setting", name, sorted((of_recipe | of_run) - {"recipe"}))
     changes = size._asdict() | changes
-    in_recipe = [field.name for field in fields(Recipe) if field.name in changes]
-    recipe = Recipe(**{name: changes.pop(name) for name in in_recipe})
+    recipe = Recipe(**{name: changes.pop(name) for name in of_recipe & changes.keys()})
     return Settings(task, arm, seed, source, recipe=recipe, **changes)
 
 
@@ -89,9 +87,8 @@ def study(
     for name, several in (("tasks", tasks), ("arms", arms), ("seeds", seeds)):
         if isinstance(several, str) or not isinstance(several, Iterable):
             raise CourseError(f"{name} {several!r} must be a list, as in [{several!r}]")
-    # A source names where pictures come from: MNIST has one source only.
     of_pictures = changes.get("source") in ("tiny-imagenet", "stand-in")
-    mnist = {**changes, "source": "auto"} if of_pictures else changes
+    mnist = {**changes, "source": "auto"} if of_pictures else changes  # it has one source only
     wanted = [
         settings_of(task, arm, seed, preset, **(mnist if task == MNIST else changes))
         for task in tasks
@@ -118,9 +115,8 @@ def run_many(
 ) -> list[Result]:
     """The results of many runs, in the order asked for: read from `folder`, or trained and written.
 
-    Args:
-        workers: processes with one thread each; "auto": one per core, or one on a GPU.
-        scheduler: of a Dask cluster that does the work instead, as in tcp://host:8786.
+    Workers are processes with one thread each ("auto": one per core, or one on a GPU), or a Dask
+    cluster's, whose scheduler is named as in tcp://host:8786.
     """
     if not wanted:
         raise CourseError("wanted [] names no run: there is nothing to do")
@@ -146,16 +142,12 @@ def _read_or_train(
         else:
             costs[index] = ARMS[run.arm].cost * run.recipe.epochs * task.train.images.numel()
     if costs:
-        # A task travels with its job, so that a worker needs no data of its own. Long runs first:
-        # a short one fills the gap at the end better.
-        jobs = (
-            joblib.delayed(_train)(index, runs[index], tasks[index])
-            for index in sorted(costs, key=lambda index: costs[index], reverse=True)
-        )
-        with (
-            parallel(min(count, len(costs)), scheduler) as processes,
-            progress_bar(sum(costs.values()), f"{len(costs)} runs") as bar,
-        ):
+        # Long runs first: a short one fills the gap at the end better. A task travels with its job,
+        # so that a worker needs no data of its own.
+        order = sorted(costs, key=lambda index: costs[index], reverse=True)
+        jobs = (joblib.delayed(_train)(index, runs[index], tasks[index]) for index in order)
+        shown = progress_bar(sum(costs.values()), f"{len(costs)} runs")
+        with parallel(min(count, len(costs)), scheduler) as processes, shown as bar:
             for index, result in processes(jobs):
                 write_result(result, folder)
                 results[index] = result
@@ -177,15 +169,10 @@ def _train(index: int, run: Settings, task: Task) -> tuple[int, Result]:
         "threads": 1,
         "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
     }
-    return index, Result(
-        settings=record,
-        key=_key(record),
-        curves=history.curves,
-        best_epoch=history.best_epoch,
-        correct={name.replace("correct_", ""): getattr(history, name).numpy() for name in kept},
-        environment=environment,
-        seconds=sum(history.curves["seconds"]),
-    )
+    correct = {name.replace("correct_", ""): getattr(history, name).numpy() for name in kept}
+    curves, key = history.curves, _key(record)
+    seconds = sum(curves["seconds"])
+    return index, Result(record, key, curves, history.best_epoch, correct, environment, seconds)
 
 
 def _record(settings: Settings, task: Task) -> dict:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from course_lib.arms import ARMS
+from course_lib.arms.arm import Choices
 from course_lib.arms.generators import KINDS
 from course_lib.arms.pairs import Augmenter, SameClassSampler
 from course_lib.arms.traditional import BOUNDS
@@ -24,16 +25,12 @@ from course_lib.support.randomness import stream, stream_seed
 from course_lib.support.validation import CourseError, checks, choose, number, whole_number
 
 EVALUATION_BATCH = 200
-SHOWN_PAIRS = 2  # of each class, kept in the History
+SHOWN_CLASSES = (0, 0, 1, 1)  # of the pairs kept in the History
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """Every choice of a training (§5), with the paper's value or ours; CourseError for a bad one.
-
-    `update` is "alternate" for a step on the training images, then one on the generated images that
-    updates both networks (the paper's "subsequently"), or "joint" for one on the sum.
-    """
+class Recipe(Choices):
+    """Every choice of a training (§5), with the paper's value or ours; CourseError for a bad one."""
 
     epochs: int = 40
     batch_size: int = 64  # ours
@@ -41,20 +38,15 @@ class Recipe:
     loss: str = "sigmoid"  # or "softmax", the readings of `losses.classification_loss`
     alpha: float = 0.75  # weight of the classification loss of generated images
     beta: float = 0.25  # weight of the augmentation loss
-    update: str = "alternate"
+    update: str = "alternate"  # training images, then generated ones; "joint": one step on the sum
     running_statistics: str = "all"  # batch normalisation's; "real-only": of training images
-    initialisation: str = "glorot"  # AugNet's, or "torch"
-    transforms: str = "all"  # of the traditional arm, or the name of one
-    generators: str = "auto"  # "published" ones if they are on disk, else "bundled"
 
     def __post_init__(self) -> None:
         whole_number("epochs", self.epochs, at_least=1)
         whole_number("batch_size", self.batch_size, at_least=1)
         if number("learning_rate", self.learning_rate) <= 0:
             raise CourseError(f"learning_rate {self.learning_rate!r} must be a number above 0")
-        number("alpha", self.alpha, 0)
-        number("beta", self.beta, 0)
-        if self.alpha == self.beta == 0:
+        if number("alpha", self.alpha, 0) == number("beta", self.beta, 0) == 0:
             raise CourseError("alpha and beta are both 0: nothing would be learned")
         choose("loss", self.loss, CLASSIFICATION_LOSSES)
         choose("update", self.update, ("alternate", "joint"))
@@ -66,10 +58,9 @@ class Recipe:
 
 @dataclass
 class History:
-    """What `fit` measured.
+    """What `fit` measured: curves have one value per epoch, a mean over images.
 
-    Curves have one value per epoch, losses and accuracies as means over images: `train_…` during
-    the steps on training images and their copies (dropout on), `validation_…` after them.
+    `train_…` is measured during the steps (dropout on, copies included), `validation_…` after them.
     """
 
     curves: dict[str, list[float]] = field(default_factory=dict)
@@ -138,12 +129,8 @@ def fit(
 ) -> tuple[SmallNet, History]:
     """Train SmallNet on a task with an arm (§5) and measure it after every epoch.
 
-    Args:
-        task: as `load_task` returns it; its validation and test images are never augmented.
-        arm: a name in `arms.ARMS`; CourseError if the task's images lack what it needs.
-        seed, device, threads: with the same ones, results are identical. "auto" takes cuda, then
-            mps, then cpu; the threads are a CPU's.
-        on_epoch: called with the History so far after each epoch.
+    Validation and test images are never augmented. With the same seed, device ("auto": cuda, then
+    mps, then cpu) and threads of a CPU, results are identical. `on_epoch` gets the History so far.
     """
     chosen = ARMS[choose("arm", arm, ARMS)]
     chosen.check(task)
@@ -152,8 +139,7 @@ def fit(
     keep_freed_memory()
     if chosen.copies is not None:
         task = task.with_copies(chosen.copies(task, recipe, seed, device))
-    original = _on_device(task, task.train, on)
-    train = original
+    train = original = _on_device(task, task.train, on)
     if task.copies is not None:
         copies = _on_device(task, Examples(task.copies, task.train.labels), on)
         train = tuple(torch.cat(pair) for pair in zip(original, copies, strict=True))
@@ -169,8 +155,7 @@ def fit(
             torch.manual_seed(stream_seed(seed, "AugNet's initial weights"))
             augmenter = chosen.augmenter(*original, recipe)
             augmenter.to(on, memory_format=torch.channels_last)
-            sampler = SameClassSampler(task.train.labels)
-            classes = torch.arange(2).repeat_interleave(SHOWN_PAIRS)
+            classes, sampler = torch.tensor(SHOWN_CLASSES), SameClassSampler(task.train.labels)
             pairs = sampler.draw(classes, stream(seed, "shown pairs"))[:, :2]
             history.sources = task.train.images[pairs]
             first, second = original[0][pairs.to(on)].unbind(dim=1)
@@ -180,8 +165,7 @@ def fit(
         torch.manual_seed(stream_seed(seed, "dropout"))
         orders = _batch_orders(len(task.train.labels), task.copies is not None, seed)
         for epoch in range(recipe.epochs):
-            start = time.perf_counter()
-            order = next(orders).to(on)
+            start, order = time.perf_counter(), next(orders).to(on)
             sums: dict[str, Tensor] = {}
             for batch in order.split(recipe.batch_size):
                 images, labels = (values[batch] for values in train)
@@ -221,8 +205,8 @@ def evaluate(model: SmallNet, examples: tuple[Tensor, Tensor], loss: str) -> tup
     model.eval()
     scores = torch.cat([model(part) for part in images.split(EVALUATION_BATCH)])
     model.train(training)
-    mean_loss = classification_loss(scores, labels, loss).item()
-    return mean_loss, (scores.argmax(dim=1) == labels).cpu()
+    correct = (scores.argmax(dim=1) == labels).cpu()
+    return classification_loss(scores, labels, loss).item(), correct
 
 
 @contextmanager
@@ -251,9 +235,8 @@ def _batch_orders(count: int, copies: bool, seed: int) -> Iterator[Tensor]:
     while True:
         order = torch.randperm(count, generator=originals)
         if copies:
-            is_copy = torch.randperm(2 * count, generator=extra) >= count
-            both = torch.empty(2 * count, dtype=torch.int64)
-            both[~is_copy] = order
-            both[is_copy] = count + torch.randperm(count, generator=extra)
-            order = both
+            places = torch.randperm(2 * count, generator=extra)
+            mixed = count + torch.randperm(count, generator=extra)
+            order = torch.empty_like(places).masked_scatter_(places < count, order)
+            order.masked_scatter_(places >= count, mixed)
         yield order

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -14,20 +13,13 @@ from course_lib.images.tasks import Task
 from course_lib.support.validation import CourseError
 
 
-class Choices(Protocol):
+@dataclass(frozen=True)
+class Choices:
     """What an arm reads of a training's recipe (see `course_lib.training.Recipe`)."""
 
-    @property
-    def transforms(self) -> str:
-        """Of the traditional arm."""
-
-    @property
-    def generators(self) -> str:
-        """Of the GAN arm."""
-
-    @property
-    def initialisation(self) -> str:
-        """Of AugNet."""
+    initialisation: str = "glorot"  # AugNet's, or "torch"
+    transforms: str = "all"  # of the traditional arm, or the name of one
+    generators: str = "auto"  # "published" ones if they are on disk, else "bundled"
 
 
 @dataclass(frozen=True)
@@ -55,6 +47,5 @@ class Arm:
         counts = torch.bincount(task.train.labels, minlength=2).tolist()
         for label, count in enumerate(counts):
             if "pairs" in self.needs and count < 2:
-                raise CourseError(
-                    f"labels: class {label} has {count} training images: a pair takes 2 or more"
-                )
+                found = f"class {label} has {count} training images"
+                raise CourseError(f"labels: {found}: a pair takes 2 or more")

@@ -104,13 +104,12 @@ def generator_losses(
     networks: CycleGAN, photo: Tensor, style: Tensor, distance: str = "absolute"
 ) -> tuple[dict[str, Tensor], Tensor, Tensor]:
     """The three losses of G and F, unweighted, with G(x) and F(y): (N, 3, H, W) each, in −1…1."""
-    G, F = networks.to_style, networks.to_photo
+    G, F, D_Y, D_X = networks.children()  # as CycleGAN's paper calls them
     # One pass makes G(x) and G(y), one F(y) and F(x): networks are quicker on larger batches.
     made_style, same_style = G(torch.cat([photo, style])).chunk(2)
     made_photo, same_photo = F(torch.cat([style, photo])).chunk(2)
     losses = {
-        "adversarial": adversarial_loss(networks.style_critic(made_style))
-        + adversarial_loss(networks.photo_critic(made_photo)),
+        "adversarial": adversarial_loss(D_Y(made_style)) + adversarial_loss(D_X(made_photo)),
         "cycle": cycle_loss(F(made_style), photo, distance)
         + cycle_loss(G(made_photo), style, distance),
         "identity": identity_loss(same_style, style, distance)
@@ -132,12 +131,10 @@ def train_cyclegan(
 ) -> tuple[CycleGAN, Curves]:
     """Train the four networks; returns them, and the curves of their losses, means over 50 steps.
 
-    Args:
-        photos: sets of pictures, drawn from equally often: uint8 (3, H, W), cropped at random.
-        checkpoint: written every 50 steps; a stopped training of the same recipe resumes from it.
-        start: the checkpoint of another style, whose networks these begin as.
-        on_report: called with the networks and the curves so far every 50 steps.
-        device, threads: as for `fit`; the same ones make the same weights again.
+    Pictures are uint8 (3, H, W), cropped at random, and sets of photos drawn from equally often.
+    The checkpoint, written every 50 steps, resumes a stopped training of the same recipe; `start`
+    is another style's, whose networks these begin as. `on_report` is called every 50 steps. The
+    same device and threads (see `fit`) make the same weights again.
     """
     if not styles or not photos or not all(photos):
         raise CourseError("CycleGAN needs pictures of the style and photographs: a set is empty")
@@ -148,11 +145,8 @@ def train_cyclegan(
     elif start is not None:
         run.read(start, resume=False)
     sums: dict[str, Tensor] = {}
-    with (
-        thread_count(threads),
-        torch.random.fork_rng([on] if on.type == "cuda" else []),
-        progress_bar(recipe.steps, "CycleGAN") as bar,
-    ):
+    kept_random = torch.random.fork_rng([on] if on.type == "cuda" else [])
+    with thread_count(threads), kept_random, progress_bar(recipe.steps, "CycleGAN") as bar:
         bar.update(run.done)
         while run.done < recipe.steps:
             draws = stream(recipe.seed, f"CycleGAN's step {run.done}")
@@ -211,10 +205,10 @@ class _Run:
                 torch.cat([pool.swap(images, draws), pool.draw(more, draws)])
                 for pool, images in zip(self.pools.values(), made, strict=True)
             )
-        style_critic, photo_critic = networks.style_critic, networks.photo_critic
+        D_Y, D_X = networks.critics
         with half:
-            losses["critics"] = critic_loss(style_critic(styles), style_critic(made_style))
-            losses["critics"] += critic_loss(photo_critic(photos), photo_critic(made_photo))
+            losses["critics"] = critic_loss(D_Y(styles), D_Y(made_style))
+            losses["critics"] += critic_loss(D_X(photos), D_X(made_photo))
         losses["critics"].backward()
         self.optimisers["critics"].step()
         self.done += 1

@@ -42,12 +42,8 @@ def train_style(
     """Train a style's generator: `runs/styles/NAME.safetensors`, and the curves of the losses.
 
     Beside it come NAME.checkpoint, from which a stopped training resumes, and NAME.png, a sheet of
-    photographs with their stylised versions below, drawn anew every 50 steps.
-
-    Args:
-        domain, photos: folders of pictures; photos "stand-in" are the course's drawn scenes.
-        changes: of the recipe `SMALL`, each "name=value".
-        start: a style trained before with this command, whose networks this one begins as.
+    stylised photographs. `domain` and `photos` are folders ("stand-in": the course's drawn scenes);
+    `changes` to `SMALL` are "name=value"; `start` is a trained style, whose networks this begins as.
     """
     if not re.fullmatch(r"[a-z0-9][a-z0-9-]*", name):
         raise CourseError(f"style name {name!r} must be small letters, digits and hyphens")
@@ -67,12 +63,10 @@ def train_style(
         write_whole(folder / f"{name}.png", sheet(networks.to_style, shown, recipe.enlarge).save)
 
     begin = folder / f"{start}.checkpoint" if start else None
-    checkpoint, path = folder / f"{name}.checkpoint", folder / f"{name}.safetensors"
-    networks, curves = train_cyclegan(
-        sets, styles, recipe, checkpoint, start=begin, on_report=draw_sheet
-    )
-    picture_side = 64 * recipe.enlarge
-    kind = Kind(recipe.width, recipe.blocks, recipe.upsampling, recipe.residual, picture_side)
+    path, kept = folder / f"{name}.safetensors", folder / f"{name}.checkpoint"
+    networks, curves = train_cyclegan(sets, styles, recipe, kept, start=begin, on_report=draw_sheet)
+    size = 64 * recipe.enlarge
+    kind = Kind(recipe.width, recipe.blocks, recipe.upsampling, recipe.residual, size)
     last = ", ".join(f"{loss} {values[-1]:.3f}" for loss, values in curves.items())
     about = {"style": name, "recipe": str(recipe), "losses": last}
     if recipe.residual:

@@ -1,7 +1,6 @@
 """The paper's GAN arm (§3.2, Figure II): each image gets a copy in one of six styles.
 
-Pictures are enlarged, stylised and averaged down: brush strokes are smaller than a picture's own
-detail then, and the generators' grid is gone.
+Pictures are enlarged, stylised and averaged down: brush strokes are small then, the grid is gone.
 """
 
 from __future__ import annotations
@@ -63,10 +62,9 @@ def stylise(
     def make() -> dict[str, np.ndarray]:
         copies = torch.empty_like(images, device="cpu")
         with progress_bar(len(images), f"styles, {kind}") as bar:
-            for index, style in enumerate(styles):
-                mine = draws == index
-                if mine.any():
-                    copies[mine] = in_style(images[mine], style, kind, device, threads, bar.update)
+            for index in draws.unique().tolist():
+                mine, style = draws == index, styles[index]
+                copies[mine] = in_style(images[mine], style, kind, device, threads, bar.update)
         return {"images": copies.numpy()}
 
     cache = f"styles-{state.hexdigest()[:16]}"
@@ -83,10 +81,7 @@ def in_style(
     threads: int = 1,
     on_batch: Callable[[int], object] | None = None,
 ) -> Tensor:
-    """Images in one style: uint8 (N, 3, H, W) → the same, on the CPU (§3.2, Figure II).
-
-    Arguments as for `stylise`; `on_batch` is called with the size of each finished batch.
-    """
+    """Images in one style, on the CPU (§3.2, Figure II); arguments as for `stylise`."""
     keep_freed_memory()
     kind, on, numbers = choose_kind(generators), find_device(device), precision(device)
     generator = load_generator(style, kind).to(on)

@@ -46,9 +46,8 @@ class Kind(NamedTuple):
     side: int
 
     def __str__(self) -> str:
-        residual = "residual" if self.residual else "not residual"
-        first = f"width {self.width}, {self.blocks} blocks, upsampling {self.upsampling}"
-        return f"{first}, {residual}, side {self.side}"
+        layers = f"width {self.width}, {self.blocks} blocks, upsampling {self.upsampling}"
+        return f"{layers}, {'' if self.residual else 'not '}residual, side {self.side}"
 
     def build(self) -> Generator:
         """A generator of this kind, freshly initialised."""
@@ -97,10 +96,7 @@ def _existing(style: str, kind: str) -> Path:
 
 
 def read_generator(path: Path, kind: Kind) -> Generator:
-    """A generator of this kind from a file: safetensors, or .pth in the published layout.
-
-    CourseError if the file does not hold exactly its tensors, or a value is not finite.
-    """
+    """A generator of this kind from safetensors or a published .pth, else a CourseError."""
     weights = _read_pth(path) if path.suffix == ".pth" else _read_safetensors(path, kind)
     generator = kind.build()
     own = generator.state_dict()
@@ -136,8 +132,8 @@ def _read_pth(path: Path) -> dict[str, Tensor]:
             warnings.simplefilter("ignore")  # of odd pickles: they are refused anyway
             weights = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # bytes that are no such file can raise nearly anything
-        message = f"{path} holds no weights, or more than weights, or is cut off"
-        raise CourseError(message) from error
+        wrong = f"{path} holds no weights, or more than weights, or is cut off"
+        raise CourseError(wrong) from error
     by_name = isinstance(weights, dict) and all(isinstance(name, str) for name in weights)
     if not by_name or not all(isinstance(value, Tensor) for value in weights.values()):
         raise CourseError(f"{path} is no table of weights by name")
@@ -148,8 +144,8 @@ def save_generator(path: Path, generator: Generator, kind: Kind, about: dict[str
     """Write a generator's weights in half precision, with its kind and more in the header."""
     state = generator.state_dict()
     weights = {name: value.to("cpu", torch.float16).contiguous() for name, value in state.items()}
-    about = {"kind": str(kind), **about}
-    write_whole(path, lambda temporary: save_file(weights, temporary, about))
+    header = {"kind": str(kind), **about}
+    write_whole(path, lambda temporary: save_file(weights, temporary, header))
 
 
 def fetch_styles(address: str = ADDRESS) -> Path:
@@ -161,14 +157,12 @@ def fetch_styles(address: str = ADDRESS) -> Path:
         if path.exists():
             read_generator(path, KINDS["published"])
             continue
-        url = f"{address}/{path.name}"
+        url, names = f"{address}/{path.name}", ", ".join(STYLES.values())
+        advice = f"get {names} (each .pth) from CycleGAN's project page and put them into {folder}"
         try:
             write_whole(path, partial(_fetch, url))
         except DownloadFailed as error:
-            raise CourseError(
-                f"{url} cannot be fetched ({error}); by hand: get {', '.join(STYLES.values())} "
-                f"(each .pth) from CycleGAN's project page and put them into {folder}"
-            ) from error
+            raise CourseError(f"{url} cannot be fetched ({error}); by hand: {advice}") from error
     return folder
 
 

@@ -12,11 +12,6 @@ from course_lib.models import AugNet
 def neural(
     images: Tensor, labels: Tensor, choices: Choices, loss: Loss | None = None, alone: bool = False
 ) -> Augmenter:
-    """AugNet on two random training images of a class, or `alone`, on each image itself, twice.
-
-    `loss` compares what it makes with a third image of the class (§5).
-    """
+    """AugNet on two random training images of a class, or `alone`, on each itself, twice (§5)."""
     augnet = AugNet(images.shape[1], choices.initialisation)
-    return Augmenter(
-        images, labels, lambda first, second, _: augnet(first, second), augnet, loss, alone
-    )
+    return Augmenter(images, labels, lambda x, y, _: augnet(x, y), augnet, loss, alone)

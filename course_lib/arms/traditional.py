@@ -1,7 +1,6 @@
 """Traditional transformations (§3.1, Figure I): each image draws its own.
 
-Torchvision's transforms draw one set of amounts for a whole batch, and a loop over images is slow:
-here the amounts of all images are drawn at once, and each image is sampled once.
+Torchvision's draw one set of amounts for a whole batch; here all are drawn and sampled at once.
 """
 
 from __future__ import annotations
@@ -72,8 +71,8 @@ def transforms_for(task: Task) -> Transforms:
 
 def chosen(task: Task, choices: Choices) -> Transforms:
     """The task's transformations, or the one of them that the choices name."""
-    transforms = transforms_for(task)
-    return transforms if choices.transforms == "all" else transforms.only(choices.transforms)
+    every, name = transforms_for(task), choices.transforms
+    return every if name == "all" else every.only(name)
 
 
 def copies(task: Task, choices: Choices, seed: int, device: str) -> Tensor:
