@@ -2,6 +2,7 @@
 
 import re
 import sys
+from functools import partial
 from pathlib import Path
 
 import click
@@ -11,6 +12,7 @@ from course_lib.support.files import runs_folder
 from course_lib.support.validation import CourseError, choose, whole_number
 
 MOST_SEEDS = 10_000
+_parameters = partial(click.option, "-p", "--parameter", multiple=True, metavar="NAME=VALUE")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -21,12 +23,9 @@ def course() -> None:
 
 @course.command()
 @click.option("--preset", default="quick", show_default=True, help="Size of the runs.")
-@click.option(
-    "-p", "--parameter", "assignments", multiple=True, metavar="NAME=VALUE",
-    help="Set a parameter in every notebook that has it; can be repeated.",
-)  # fmt: skip
+@_parameters(help="Set a parameter in every notebook that has it; can be repeated.")
 @click.option("--timeout", default=1800, show_default=True, help="Seconds for each notebook.")
-def run(preset: str, assignments: tuple[str, ...], timeout: int) -> None:
+def run(preset: str, parameter: tuple[str, ...], timeout: int) -> None:
     """Execute all notebooks in order and write them, with pages, to runs/PRESET/."""
     from course_lib.analysis.results import html_table, read_results, results_table, show_table
     from course_lib.images.tasks import SOURCES
@@ -36,16 +35,14 @@ def run(preset: str, assignments: tuple[str, ...], timeout: int) -> None:
 
     choose("preset", preset, PRESETS)
     whole_number("timeout", timeout, at_least=1)
-    parameters = parse_parameters(assignments)
+    parameters = parse_parameters(parameter)
     find_device(parameters.get("device", "auto"))
     choose("source", parameters.get("source", "auto"), ("auto", *SOURCES))
-    results, foreign = [], []
-
-    def read_table() -> str:
-        results[:], foreign[:] = read_results(runs_folder() / preset)
-        return html_table(results_table(results))
-
-    pages = run_notebooks(preset, parameters, timeout=timeout, results=read_table)
+    read = partial(read_results, runs_folder() / preset)
+    pages = run_notebooks(
+        preset, parameters, timeout=timeout, results=lambda: html_table(results_table(read()[0]))
+    )
+    results, foreign = read()
     print(show_table(results_table(results)))
     for path in foreign:
         print(f"skipped, no result: {path}", file=sys.stderr)
@@ -171,16 +168,13 @@ def styles() -> None:
     "--photos", multiple=True, default=["stand-in"], show_default=True, metavar="FOLDER",
     help="Photographs to restyle: a folder, tiny-imagenet or stand-in; can be repeated.",
 )  # fmt: skip
-@click.option(
-    "-p", "--parameter", "changes", multiple=True, metavar="NAME=VALUE",
-    help="Change the recipe, as in steps=20000; can be repeated.",
-)  # fmt: skip
+@_parameters(help="Change the recipe, as in steps=20000; can be repeated.")
 @click.option("--start", metavar="STYLE", help="Start from the networks of this style.")
-def train(name, domain, photos, changes, start) -> None:
+def train(name, domain, photos, parameter, start) -> None:
     """Train a generator of your own style; if interrupted, it resumes when called again."""
     from course_lib.arms.domains import train_style
 
-    path, curves = train_style(name, Path(domain), photos, changes, start)
+    path, curves = train_style(name, Path(domain), photos, parameter, start)
     print(f"{path}: " + ", ".join(f"{loss} {values[-1]:.3f}" for loss, values in curves.items()))
 
 

@@ -18,10 +18,7 @@ COLUMNS = ("claim", "task", "paper says", "mean", "low", "high", "p", "seeds", "
 def claims(results: Sequence[Result], measure: str = "test") -> pd.DataFrame:
     """Test each of the paper's claims: a row for each of `paper.CLAIMS` whose arms share a seed.
 
-    "paper says" is the difference of the paper's two numbers; beside it stand our mean difference
-    over seeds with Student's interval and p, p after Holm's correction for all rows, and the
-    verdict from that at .05. It is about the images at hand: seeds answer for the luck of the run
-    alone. Nothing was chosen by the images of `measure` "test".
+    The verdict is about the images at hand: seeds answer for the luck of the run alone.
     """
     rows = []
     for claim in CLAIMS:

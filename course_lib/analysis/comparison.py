@@ -31,10 +31,7 @@ DIFFERENCES = ("mean", "low", "high", "bootstrap_low", "bootstrap_high", "paper 
 
 
 def reference_results() -> list[Result]:
-    """The replication that comes with the course, in `data/reference/`: the seeds that are whole.
-
-    A seed that lacks runs which others have is left out: arms are compared on the same seeds.
-    """
+    """The replication in `data/reference/`, less seeds that lack runs which others have."""
     results, foreign = read_results(REFERENCE)
     if foreign:
         raise CourseError(f"{foreign[0]} is damaged: get the course's data/reference/ again")
@@ -45,19 +42,12 @@ def reference_results() -> list[Result]:
 
 def complete(results: Sequence[Result]) -> list[Result]:
     """The results of the paper's size on its images: 40 epochs, all images, no single transform."""
-    return [
-        result
-        for result in results
-        if (result.epochs, result.images_per_class, result.single_transform) == (40, None, None)
-        and result.source != "stand-in"
-    ]
+    whole = [run for run in results if (run.epochs, run.images_per_class) == (40, None)]
+    return [run for run in whole if not run.single_transform and run.source != "stand-in"]
 
 
 def runs_by_seed(results: Sequence[Result], task: str) -> dict[str, dict[int, Result]]:
-    """Arm → seed → run, for one task, in the order of ARMS.
-
-    Of several results of one arm and seed (another version of torch, say) the newest counts.
-    """
+    """Arm → seed → newest run (of several versions of torch, say) of a task, in ARMS' order."""
     arms: dict[str, dict[int, Result]] = {}
     for result in sorted(results, key=lambda result: result.environment["date"]):
         if result.task == task:
@@ -68,21 +58,18 @@ def runs_by_seed(results: Sequence[Result], task: str) -> dict[str, dict[int, Re
 def by_seed(results: Sequence[Result], task: str, measure: str) -> dict[str, dict[int, float]]:
     """Arm → seed → accuracy, of `runs_by_seed`, for a measure of MEASURES."""
     attribute = MEASURES[choose("measure", measure, MEASURES)]
+    arms = runs_by_seed(results, task).items()
     return {
-        arm: {seed: getattr(run, attribute) for seed, run in runs.items()}
-        for arm, runs in runs_by_seed(results, task).items()
+        arm: {seed: getattr(run, attribute) for seed, run in runs.items()} for arm, runs in arms
     }
 
 
 def mean_interval(values: Sequence[float]) -> tuple[float, float]:
-    """(mean, half width of Student's 95 % interval) over seeds; nan for fewer than three seeds.
-
-    With two seeds the half width would be 12.7 standard errors, often wider than all accuracies.
-    """
+    """(mean, half width of Student's 95 % interval) over seeds; nan for fewer than three seeds."""
     count = len(values)
     if not count:
         raise CourseError("values [] hold no seed: a mean takes 1 or more")
-    if count < 3:
+    if count < 3:  # two would give 12.7 standard errors, often wider than all accuracies
         return float(np.mean(values)), math.nan
     half = student.ppf(0.975, count - 1) * np.std(values, ddof=1) / math.sqrt(count)
     return float(np.mean(values)), float(half)
@@ -92,19 +79,16 @@ def seed_names(seeds: Iterable[int]) -> str:
     """Seeds as `study --seeds` takes them, in order: "0-4", "0-2,17"; "" for none."""
     ranges: list[list[int]] = []
     for seed in sorted(seeds):
-        if ranges and seed == ranges[-1][1] + 1:
-            ranges[-1][1] = seed
-        else:
+        if not ranges or seed != ranges[-1][1] + 1:
             ranges.append([seed, seed])
+        ranges[-1][1] = seed
     return ",".join(f"{low}-{high}" if low < high else str(low) for low, high in ranges)
 
 
 def paper_table(replication: Sequence[Result], own: Sequence[Result], task: str) -> pd.DataFrame:
     """One of Tables I–III (§6): one row per arm, the paper's first.
 
-    Beside the paper's number stand the replication's seeds (`seed_names`) and, for each measure,
-    its mean and ± the half width of Student's 95 % interval over seeds; then the seeds and means
-    of the reader's own runs of the paper's size, or "" and nan.
+    Seeds and `mean_interval` by each measure follow: the replication's, then the reader's own.
     """
     choose("task", task, TASKS)
     table = pd.DataFrame({"arm": list(ARMS)})
@@ -133,10 +117,7 @@ def versus(arms: Mapping[str, dict[int, float]], first: str, second: str) -> dic
 def differences(
     results: Sequence[Result], task: str, measure: str = "test", to: str = "none"
 ) -> pd.DataFrame:
-    """Each arm minus the arm `to`, paired by the seeds they share: `paired_difference`.
-
-    "p, Holm" is p after Holm's correction for all rows.
-    """
+    """`paired_difference` of each arm and the arm `to`; "p, Holm" is p corrected for all rows."""
     choose("task", task, {result.task for result in results})
     arms = by_seed(results, task, measure)
     choose("arm", to, arms)
@@ -157,11 +138,9 @@ def mcnemar_by_seed(results: Sequence[Result], task: str, first: str, second: st
     """McNemar's exact test of two arms on the test images: one row per seed that both have run."""
     for arm in (first, second):
         choose("arm", arm, ARMS)
-    one, other = (runs_by_seed(results, task).get(arm, {}) for arm in (first, second))
-    shared = sorted(one.keys() & other.keys())
-    rows = [
-        mcnemar(one[seed].correct["test_best"], other[seed].correct["test_best"]) for seed in shared
-    ]
+    both = [runs_by_seed(results, task).get(arm, {}) for arm in (first, second)]
+    shared = sorted(both[0].keys() & both[1].keys())
+    rows = [mcnemar(*(runs[seed].correct["test_best"] for runs in both)) for seed in shared]
     table = pd.DataFrame(rows, columns=[f"only {first}", f"only {second}", "p"])
     table.insert(0, "seed", shared)
     return table
@@ -190,6 +169,5 @@ def readable(table: pd.DataFrame) -> pd.DataFrame:
         rounded = [round(value, 3) + 0.0 for value in values]  # no -0.000
         text[name] = ["–" if math.isnan(value) else form.format(value) for value in rounded]
         if f"± {name}" in table:
-            half = [f" ± {width:.3f}" if width == width else "" for width in table[f"± {name}"]]
-            text[name] += half
+            text[name] += [f" ± {half:.3f}" if half == half else "" for half in table[f"± {name}"]]
     return text

@@ -34,8 +34,7 @@ class Result:
     """One finished run.
 
     Attributes:
-        settings: everything that decides the result, as `course_lib.study` records it; what tables
-            and figures name is an attribute too (images_per_class is None for all images).
+        settings: everything that decides the result; `images_per_class` is None for all images.
         key: a digest of the settings, which is part of the file's name.
         curves: name → one value per epoch.
         best_epoch: the first epoch with the highest validation accuracy, from 0.
@@ -90,9 +89,8 @@ def result_path(folder: Path, settings: dict, key: str) -> Path:
 def write_result(result: Result, folder: Path) -> Path:
     """Write a result under its own name; CourseError if the folder cannot be written."""
     record = asdict(result)
-    record["correct"] = {
-        name: "".join(np.where(bits, "1", "0")) for name, bits in result.correct.items()
-    }
+    for name, right in result.correct.items():
+        record["correct"][name] = "".join(np.where(right, "1", "0"))
     text = json.dumps(record, indent=1, allow_nan=True) + "\n"
     path = result_path(folder, result.settings, result.key)
     write_whole(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
@@ -103,9 +101,8 @@ def read_result(path: Path) -> Result | None:
     """The result in a file, or None if the file is absent, damaged or no result."""
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
-        record["correct"] = {
-            name: np.array([BITS[bit] for bit in text]) for name, text in record["correct"].items()
-        }
+        for name, text in record["correct"].items():
+            record["correct"][name] = np.array([BITS[bit] for bit in text])
         result = Result(**record)
         whole = (
             path == result_path(path.parent, result.settings, result.key)
@@ -127,10 +124,7 @@ def read_results(folder: Path) -> tuple[list[Result], list[Path]]:
 
 
 def results_table(results: Iterable[Result]) -> pd.DataFrame:
-    """One row per run: settings that matter to a reader, the paper's accuracy, and ours.
-
-    Test accuracy is that of the best epoch; "source" is where the images come from.
-    """
+    """One row per run: settings that matter to a reader, the paper's accuracy, and ours."""
     return pd.DataFrame([_row(result) for result in results])
 
 

@@ -50,10 +50,9 @@ def mcnemar(first: Sequence[bool], second: Sequence[bool]) -> McNemar:
 class Difference(NamedTuple):
     """A mean difference over seeds, p of Student's paired t test, and two 95 % intervals.
 
-    Student's interval, `low` to `high`, takes the differences for normal; it excludes 0 exactly
-    where p is below .05. The percentile bootstrap's takes them for nothing, but is too narrow: in
-    2,000 simulated studies it covered the truth in 75 % with 3 seeds, 84 % with 5, 90 % with 10.
-    What cannot be known is nan.
+    Student's, `low` to `high`, excludes 0 exactly where p is below .05. The percentile bootstrap's
+    is too narrow: in 2,000 simulated studies it covered the truth in 75 % with 3 seeds, 84 % with
+    5, 90 % with 10. What cannot be known is nan.
     """
 
     mean: float
@@ -73,7 +72,9 @@ def paired_difference(first: Sequence[float], second: Sequence[float]) -> Differ
     differences = np.subtract(*_pair("accuracies", first, second, "seeds make no pairs"))
     mean, seeds = float(differences.mean()), len(differences)
     if seeds < 3 or np.ptp(differences) < 1e-12:
-        return _untested(mean, seeds)
+        bound = math.nan if seeds < 3 else mean  # intervals and p tell nothing
+        p = 1.0 if abs(bound) < 1e-12 else math.nan
+        return Difference(mean, bound, bound, p, seeds, bound, bound)
     test = ttest_1samp(differences, 0)
     low, high = map(float, test.confidence_interval(0.95))
     # Seeds are drawn with replacement; rng=0 makes the draws the same each time.
@@ -82,18 +83,8 @@ def paired_difference(first: Sequence[float], second: Sequence[float]) -> Differ
     return Difference(mean, low, high, float(test.pvalue), seeds, *resampled)
 
 
-def _untested(mean: float, seeds: int) -> Difference:
-    """Below three seeds, and where all differences are equal, intervals and p tell nothing."""
-    bound = math.nan if seeds < 3 else mean
-    p = 1.0 if abs(bound) < 1e-12 else math.nan
-    return Difference(mean, bound, bound, p, seeds, bound, bound)
-
-
 def holm(p_values: Sequence[float]) -> list[float]:
-    """P values corrected for how many there are (Holm's step-down): nan stays nan, uncounted.
-
-    If no difference is real, the chance that *any* corrected value is below .05 is at most 5 %.
-    """
+    """P values corrected for how many there are (Holm's step-down): nan stays nan, uncounted."""
     values = _column("p values", p_values, unknown=True)
     known = ~np.isnan(values)
     if ((values < 0) | (values > 1)).any():
@@ -109,9 +100,8 @@ def mcnemar_power(
 ) -> float:
     """The chance that McNemar's exact test finds a difference that is there.
 
-    `only_first` and `only_second` are the shares of images that just one of the two has right, in
-    0–1. The number of disagreements is binomial, and so is their split; the power is summed over
-    both, all but 2·10⁻¹² of it.
+    The shares of images that just one of the two has right are in 0–1. The number of disagreements
+    is binomial, and so is their split; the power is summed over both, all but 2·10⁻¹² of it.
     """
     either = number("only_first", only_first, 0, 1) + number("only_second", only_second, 0, 1)
     if not 0 < either <= 1:
@@ -131,15 +121,10 @@ def mcnemar_power(
 def images_needed(
     difference: float, disagreement: float, power: float = 0.8, most: int = 20_000
 ) -> int | None:
-    """Images that McNemar's test at .05 needs to find a difference of accuracies with this power.
-
-    `disagreement` is the share of images on which the two classifiers disagree. The answer is None
-    if it is more than `most`.
-    """
+    """Images for McNemar's test at .05, by the share on which the two disagree; None: over `most`."""
     if not 0 < abs(number("difference", difference)) <= number("disagreement", disagreement) <= 1:
-        raise CourseError(
-            f"difference {difference!r} must not be 0 nor exceed disagreement {disagreement!r}"
-        )
+        limit = f"must not be 0 nor exceed disagreement {disagreement!r}"
+        raise CourseError(f"difference {difference!r} {limit}")
     shares = (disagreement + difference) / 2, (disagreement - difference) / 2
     low, high = 1, 2
     while mcnemar_power(*shares, high) < power:
@@ -158,14 +143,12 @@ def seeds_needed(
 ) -> int:
     """Seeds, 3 at least, that Student's paired t test needs to find a difference with this power.
 
-    `spread` is the standard deviation, over seeds, of the paired difference, in the same units. The
-    test statistic of n seeds follows a noncentral t distribution with n − 1 degrees of freedom and
-    noncentrality √n·difference/spread.
+    `spread` is the standard deviation of the paired difference over seeds. The statistic of n seeds
+    follows a noncentral t: n − 1 degrees of freedom and noncentrality √n·difference/spread.
     """
     if not (abs(number("difference", difference)) > 0 and number("spread", spread) > 0):
-        raise CourseError(
-            f"difference {difference!r} must not be 0, and spread {spread!r} must be above 0"
-        )
+        limit = f"must not be 0, and spread {spread!r} must be above 0"
+        raise CourseError(f"difference {difference!r} {limit}")
 
     def found(seeds: int) -> bool:
         critical = student.isf(significance / 2, seeds - 1)
@@ -182,9 +165,8 @@ def seeds_needed(
 def best_of_bias(accuracy: float, images: int, epochs: int) -> float:
     """By how much the best of several epochs' accuracies flatters a network that never changes.
 
-    E[max of `epochs` independent Binomial(images, accuracy)] / images − accuracy, exactly. Epochs
-    of one training are not independent, so that this is the most that luck alone gives (§6 reports
-    the best of 40).
+    E[max of `epochs` independent Binomial(images, accuracy)] / images − accuracy: as epochs of one
+    training are not independent, the most that luck alone gives (§6 reports the best of 40).
     """
     number("accuracy", accuracy, 0, 1)
     below = binom.cdf(np.arange(images), images, accuracy)  # P(count ≤ k) for k < images

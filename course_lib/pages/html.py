@@ -51,10 +51,7 @@ def shorten(text: str, length: int) -> str:
 def write_pages(
     executed: Sequence[Path], folder: Path, target: Path, preset: str, results: str = ""
 ) -> Path:
-    """Write a page for each executed notebook and each document; return the path of their index.
-
-    `folder` has the notebooks' images and the documents; `results` is an HTML table for the index.
-    """
+    """Write pages of notebooks, and of documents in `folder`; return the index, with `results`."""
     pages = [_describe(notebook, folder) for notebook in executed]
     for number, notebook in enumerate(executed):
         _export(notebook, pages[number], folder, target, pages=pages, number=number)

@@ -50,10 +50,7 @@ def read_parameters(notebook: Path) -> dict[str, object]:
 
 
 def parse_parameters(assignments: Sequence[str], folder: Path = NOTEBOOKS) -> dict[str, object]:
-    """Return the values of assignments "name=value" to parameters of the notebooks of `folder`.
-
-    A value is plain text where the default is text, else a Python literal of the default's type.
-    """
+    """Return the values of assignments "name=value": text, or literals of the default's type."""
     defaults: dict[str, object] = {}
     for notebook in list_notebooks(folder):
         defaults.update(read_parameters(notebook))
@@ -99,9 +96,8 @@ def run_notebooks(
 ) -> Path:
     """Execute all notebooks of `folder` in order; return the index of the pages made from them.
 
-    `parameters` go to each notebook that has the name; `timeout` is in seconds per notebook; `out`,
-    by default `runs/<preset>`, gets `notebooks/` and `html/`; `results` is called at the end for an
-    HTML table in the index. NotebookFailed leaves the pages of those before it.
+    `parameters` go to each notebook that has the name; `timeout`: seconds per notebook; `out`, by
+    default `runs/<preset>`, gets `notebooks/` and `html/`; `results` makes a table for the index.
     """
     given, values, cells = {**parameters, "preset": preset}, {}, 0
     for path in list_notebooks(folder):
@@ -178,6 +174,5 @@ def _execute(path: Path, target: Path, values: dict, timeout: float, bar: tqdm) 
     if begun:
         code = re.search(r"^ *[^\s#].*", begun[-1].source, re.M)
         where = f"cell [{len(begun)}] {shorten(code[0] if code else '', 60)!r}"
-    summary = f"{path.stem} {what} after {time.monotonic() - start:.0f} s"
-    kept = f"partly executed notebook: {target}"
-    raise NotebookFailed(f"{summary}\n{where}: {shorten(why, 200)}\n{kept}")
+    summary = f"{path.stem} {what} after {time.monotonic() - start:.0f} s\n{where}"
+    raise NotebookFailed(f"{summary}: {shorten(why, 200)}\npartly executed notebook: {target}")

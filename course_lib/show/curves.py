@@ -29,8 +29,7 @@ def learning_curves(results: Sequence[Result]) -> Figure:
         above.set(title=f"{result.task}\n({result.source})", xlabel="")
         above.set_ylim(bottom=0)
         below.set_ylim(top=1.005)
-        best = result.best_epoch + 1
-        late = result.best_epoch > result.epochs / 3
+        best, late = result.best_epoch + 1, result.best_epoch > result.epochs / 3
         below.axvline(best, color=GREY, lw=0.8, ls=":")
         below.annotate("best epoch", (best, below.get_ylim()[0]), (-2 if late else 2, 2),
                        textcoords="offset points", ha="right" if late else "left", va="bottom",
@@ -52,17 +51,13 @@ def arm_curves(results: Sequence[Result], title: str) -> Figure:
 
 
 def arm_panels(results: Sequence[Result], title: str, measure: str = "validation") -> Figure:
-    """Draw Figure XI with a panel for each arm: mean and range over seeds, against those of `none`.
-
-    The measure is "train" or "validation".
-    """
+    """Draw Figure XI with a panel for each arm: mean and range over seeds, against `none`."""
     choose("measure", measure, ("train", "validation"))
     curves = _by_arm(results, f"{measure}_accuracy")
     arms = [arm for arm in curves if arm != "none"]
     rows = -(-len(arms) // 3) or 1
-    figure, axes = _panels(
-        "accuracy", 3, 3.2, 2.1 + 0.5 / rows, rows, title, sharex=True, sharey=True
-    )
+    high = 2.1 + 0.5 / rows
+    figure, axes = _panels("accuracy", 3, 3.2, high, rows, title, sharex=True, sharey=True)
     for index, (place, arm) in enumerate(zip(axes.flat, arms, strict=False)):
         for name, line, colour in (("none", "--", "black"), (arm, "-", ARMS[arm].colour)):
             values = curves[name]
@@ -118,10 +113,7 @@ def cyclegan_curves(curves: Mapping[str, Sequence[float]]) -> Figure:
 
 
 def interval_plot(accuracies: Mapping[str, float], intervals: pd.DataFrame, title: str) -> Figure:
-    """Draw accuracies with their intervals below each other, so that overlaps meet the eye.
-
-    The table of intervals is indexed by the names of the accuracies, with columns low and high.
-    """
+    """Draw accuracies below each other, with intervals: their names → columns low and high."""
     table, rows = intervals.loc[list(accuracies)], range(len(accuracies))
     figure, axes = plt.subplots(figsize=(7.4, 0.42 * len(rows) + 1.1), layout="constrained")
     axes.hlines(rows, table["low"], table["high"], BLUE, lw=2.5)
@@ -134,10 +126,7 @@ def interval_plot(accuracies: Mapping[str, float], intervals: pd.DataFrame, titl
 
 
 def forest_plot(differences: Mapping[str, pd.DataFrame], title: str) -> Figure:
-    """Draw each task's table of `comparison.differences` in points of accuracy, a panel for each.
-
-    Thin lines are Student's intervals over seeds, thick ones the bootstrap's.
-    """
+    """Draw the `differences` of each task: Student's intervals thin, the bootstrap's thick."""
     height = 0.34 * max(len(table) for table in differences.values()) + 1.2
     figure, axes = _panels("", len(differences), 4.8, height, title=title, sharex=True)
     for place, (task, table) in zip(axes[0], differences.items(), strict=True):
@@ -171,19 +160,13 @@ def pairwise_plot(table: pd.DataFrame, title: str) -> Figure:
 
 
 def _panels(
-    ylabel: str,
-    columns: int,
-    width: float,
-    height: float,
-    rows: int = 1,
-    title: str = "",
-    **shared: Any,
+    label: str, count: int, wide: float, high: float, rows: int = 1, title: str = "", **shared: Any
 ) -> tuple[Figure, np.ndarray]:
-    """Axes in rows and columns; width and height of each, in inches."""
-    figure = plt.figure(figsize=(width * columns, height * rows), layout="constrained")
+    """Axes in rows of `count`, each so wide and high, in inches; the label is the first one's y."""
+    figure = plt.figure(figsize=(wide * count, high * rows), layout="constrained")
     figure.suptitle(title)
-    axes = figure.subplots(rows, columns, squeeze=False, **shared)
-    axes[0, 0].set_ylabel(ylabel)
+    axes = figure.subplots(rows, count, squeeze=False, **shared)
+    axes[0, 0].set_ylabel(label)
     return figure, axes
 
 

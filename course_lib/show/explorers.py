@@ -28,14 +28,10 @@ IMAGE_COUNTS = (50, 100, 200, 500, 1000, 2000, 5000, 10_000)
 
 
 class Explorer(VBox):
-    """Controls above a picture, which `draw` makes anew whenever a control moves.
-
-    A control's name is its label, unless it brings one. The picture is an image widget, not an
-    output area: it works the same in JupyterLab and under papermill. Where widgets cannot be shown,
-    the first picture stands for the explorer.
-    """
+    """Controls, labelled by their names, above a picture that `draw` makes anew when one moves."""
 
     def __init__(self, question: str, draw: Callable[..., Figure], /, **controls: Widget) -> None:
+        # An image widget, unlike an output area, works the same in JupyterLab and under papermill.
         picture = Image(format="png", layout={"max_width": "100%", "align_self": "flex-start"})
         places: list = []
 
@@ -206,8 +202,7 @@ def explore_weights(
 ) -> Explorer:
     """See what AugNet makes of pairs under each augmentation loss and weight α of classification.
 
-    `sources` are the pairs, uint8 (K, 2, C, H, W); `generated` maps (name of the loss, α) to
-    normalised images (K, C, H, W).
+    `sources`: pairs, uint8 (K, 2, C, H, W); `generated`: (loss, α) → normalised (K, C, H, W).
     """
 
     def draw(augmentation_loss: str, weights: float) -> Figure:
@@ -248,18 +243,12 @@ def watch_training(task: Task, epochs: int) -> Callable[[History], None]:
 def watch_cyclegan(photos: Tensor) -> Callable[[CycleGAN, dict[str, list[float]]], None]:
     """A callback for `train_cyclegan(on_report=…)`: losses, and copies of photos (N, 3, H, W)."""
     return _in_place(
-        lambda networks, losses: [
-            curves.cyclegan_curves(losses),
-            pictures.there_and_back(networks, photos),
-        ]
+        lambda nets, losses: [curves.cyclegan_curves(losses), pictures.there_and_back(nets, photos)]
     )
 
 
 def _in_place(draw: Callable[..., list[Figure]]) -> Callable[..., None]:
-    """A callback that shows the figures of `draw`, each time in the place of those before.
-
-    A saved notebook so holds only the last ones.
-    """
+    """A callback that shows the figures of `draw` in the place of those that it showed before."""
     shown: list[display.DisplayHandle] = []
 
     def update(*news: object) -> None:

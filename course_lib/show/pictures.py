@@ -19,6 +19,8 @@ from course_lib.show import GREY
 from course_lib.support.validation import CourseError, checks, number
 from course_lib.training import History
 
+Names = Sequence[str]
+
 
 @checks(images="N 1|3 H W uint8", columns=1)
 def image_grid(images: Tensor, titles: Sequence[str] = (), columns: int = 10) -> Figure:
@@ -40,16 +42,13 @@ def class_sheets(task: Task, first: int = 0) -> Figure:
     figure.suptitle(task.title)
     for label, name in enumerate(task.classes):
         images = task.train.images[task.train.labels == label][first : first + 15]
-        _mosaic(images, 5, figure=figure, place=121 + label)
+        _mosaic(images, 5, figure=figure)
         figure.axes[label].set_title(f"label {label}: {name}")
     return figure
 
 
 def transform_sheet(images: Tensor, transforms: Transforms, seed: int = 0) -> Figure:
-    """Draw Figure I: uint8 images (N, C, H, W), then each transformation by itself, then all.
-
-    Each row draws anew from `seed`; a transformation that is switched off has no row.
-    """
+    """Draw Figure I: uint8 images (N, C, H, W), each transformation in use by itself, and all."""
     rows = {"original": images}
     for name in [*transforms.amounts(), "all"]:
         some = transforms if name == "all" else transforms.only(name)
@@ -70,11 +69,7 @@ def there_and_back(networks: CycleGAN, photos: Tensor) -> Figure:
 
 
 def pair_rows(task: Task, history: History, epochs: Sequence[int]) -> Figure:
-    """Draw Figures V–X: fixed pairs of sources, and what an arm made of them after some epochs.
-
-    Generated images are shown in the task's colours and, below, with their contrast stretched,
-    because AugNet's are pale. Epochs are counted from 1.
-    """
+    """Draw Figures V–X: pairs of sources, and what an arm made of them after epochs (from 1)."""
     if history.sources is None:
         raise CourseError("history holds no generated images: its arm makes none while it trains")
     rows = {"source 1": history.sources[:, 0], "source 2": history.sources[:, 1]}
@@ -82,7 +77,7 @@ def pair_rows(task: Task, history: History, epochs: Sequence[int]) -> Figure:
         number("epoch", epoch, 1, len(history.generated))
         made = history.generated[epoch - 1]
         rows[f"epoch {epoch}"] = task.denormalise(made)
-        rows[f"epoch {epoch}, stretched"] = stretched(made)
+        rows[f"epoch {epoch}, stretched"] = stretched(made)  # as AugNet's images are pale
     return labelled_rows(rows)
 
 
@@ -93,16 +88,12 @@ def stretched(images: Tensor) -> Tensor:
 
 
 def _mosaic(
-    images: Tensor,
-    columns: int,
-    above: Sequence[str] = (),
-    beside: Sequence[str] = (),
-    figure: Figure | None = None,
-    place: int = 111,
+    images: Tensor, columns: int, above: Names = (), left: Names = (), figure: Figure | None = None
 ) -> Figure:
-    """All images as one picture (axes for each are slow), with names of columns and rows."""
+    """All images as one picture (axes for each are slow), in a figure or the next half of one."""
     rows = -(-len(images) // columns)
-    size = 0.92 * columns + 1.6 * bool(beside), 0.93 * rows + 0.25 * bool(above)
+    size = 0.92 * columns + 1.6 * bool(left), 0.93 * rows + 0.25 * bool(above)
+    place = 121 + len(figure.axes) if figure else 111
     figure = figure or plt.figure(figsize=size, layout="constrained")
     axes = figure.add_subplot(place)
     gap = max(1, images.shape[3] // 20)
@@ -110,7 +101,7 @@ def _mosaic(
     grid = make_grid(images, nrow=columns, padding=gap, pad_value=255)
     axes.imshow(grid.permute(1, 2, 0).numpy(), interpolation="nearest")
     axes.set_xticks([wide * (column + 0.5) + gap / 2 for column in range(len(above))], above)
-    axes.set_yticks([high * (row + 0.5) + gap / 2 for row in range(len(beside))], beside)
+    axes.set_yticks([high * (row + 0.5) + gap / 2 for row in range(len(left))], left)
     axes.tick_params(length=0, top=True, labeltop=True, bottom=False, labelbottom=False)
     axes.spines[:].set_visible(False)
     axes.grid(False)

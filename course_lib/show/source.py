@@ -12,21 +12,16 @@ from course_lib.support.validation import CourseError
 
 
 def show_source(*things: Callable[..., object]) -> Markdown:
-    """Show classes, functions or methods of the course, each below a link to its file.
-
-    The links are relative to a notebook in `notebooks/` or in a folder beside it, such as `work/`.
-    """
+    """Show classes, functions or methods of the course, below links relative to `notebooks/`."""
     texts = []
     for thing in things:
         try:
             function = inspect.unwrap(thing)  # what is decorated, not the decorator's wrapper
-            file = Path(inspect.getfile(function)).resolve().relative_to(COURSE)
+            file = Path(inspect.getfile(function)).resolve().relative_to(COURSE).as_posix()
             code = textwrap.dedent(inspect.getsource(function))
         except (TypeError, ValueError, OSError) as error:
-            raise CourseError(
-                f"{thing!r} must be a class, function or method of the course"
-            ) from error
-        address = file.as_posix()
-        link = f"[`{address} · {function.__qualname__}`](../{address})"
+            message = f"{thing!r} must be a class, function or method of the course"
+            raise CourseError(message) from error
+        link = f"[`{file} · {function.__qualname__}`](../{file})"
         texts.append(f"{link}\n\n```python\n{code}```")
     return Markdown("\n\n".join(texts))
