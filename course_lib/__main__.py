@@ -4,6 +4,7 @@ import re
 import sys
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -36,7 +37,7 @@ def run(preset: str, parameter: tuple[str, ...], timeout: int) -> None:
     choose("preset", preset, PRESETS)
     whole_number("timeout", timeout, at_least=1)
     parameters = parse_parameters(parameter)
-    find_device(parameters.get("device", "auto"))
+    find_device(str(parameters.get("device", "auto")))
     choose("source", parameters.get("source", "auto"), ("auto", *SOURCES))
     read = partial(read_results, runs_folder() / preset)
     pages = run_notebooks(
@@ -61,7 +62,9 @@ def run(preset: str, parameter: tuple[str, ...], timeout: int) -> None:
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or mps.")
 @click.option("--epochs", type=int, help="Instead of the preset's.")
 @click.option("--batch-size", type=int, help="Instead of 64.")
-def study(tasks, task_folder, arms, seeds, workers, **options) -> None:
+def study(
+    tasks: str, task_folder: str | None, arms: str, seeds: str, workers: str, **options: Any
+) -> None:
     """Run many experiments in parallel; finished ones are not repeated."""
     from course_lib.analysis.results import results_table, show_table
     from course_lib.arms import ARMS
@@ -129,7 +132,7 @@ def start(folder: str, solutions: bool) -> None:
 @click.option("--from", "given", metavar="FILE", help="Official zip, or its folder, on this disk.")
 @click.option("--mirror", metavar="URL", help="An official zip to use instead.")
 @click.option("--styles", is_flag=True, help="The six published generators, 273 MB.")
-def data(classes, given, mirror, styles) -> None:
+def data(classes: str | None, given: str | None, mirror: str | None, styles: bool) -> None:
     """Fetch what the course does not bundle: the paper's images."""
     from course_lib.arms.generators import fetch_styles
     from course_lib.images.mirrors import MIRRORS, fetch_tiny_imagenet
@@ -166,11 +169,13 @@ def styles() -> None:
 @click.option("--domain", required=True, metavar="FOLDER", help="Pictures of the style.")
 @click.option(
     "--photos", multiple=True, default=["stand-in"], show_default=True, metavar="FOLDER",
-    help="Photographs to restyle: a folder, tiny-imagenet or stand-in; can be repeated.",
+    help="Photographs to restyle: a folder or stand-in; can be repeated.",
 )  # fmt: skip
 @_parameters(help="Change the recipe, as in steps=20000; can be repeated.")
 @click.option("--start", metavar="STYLE", help="Start from the networks of this style.")
-def train(name, domain, photos, parameter, start) -> None:
+def train(
+    name: str, domain: str, photos: tuple[str, ...], parameter: tuple[str, ...], start: str | None
+) -> None:
     """Train a generator of your own style; if interrupted, it resumes when called again."""
     from course_lib.arms.domains import train_style
 

@@ -3,8 +3,6 @@
 Images are normalised floats (N, C, H, W), for CycleGAN in −1…1; every loss is a scalar.
 """
 
-from __future__ import annotations
-
 from torch import Tensor
 from torch.nn import functional
 

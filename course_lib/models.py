@@ -4,8 +4,6 @@ Our choices where §5 leaves it open: SmallNet's "same" padding, ReLU after the 
 layer, dropout of 0.5 and one batch normalisation after the second and third convolution together.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import torch
@@ -55,9 +53,8 @@ class AugNet(nn.Module):
             layers += [nn.Conv2d(size_in, size_out, 3, padding="same"), nn.ReLU(inplace=True)]
         self.layers = nn.Sequential(*layers[:-1])
         if initialisation == "glorot":  # as in the paper's TensorFlow
-            for layer in self.layers[::2]:
-                nn.init.xavier_uniform_(layer.weight)
-                nn.init.zeros_(layer.bias)
+            for name, weight in self.layers.named_parameters():
+                (nn.init.zeros_ if "bias" in name else nn.init.xavier_uniform_)(weight)
 
     def forward(self, first: Tensor, second: Tensor) -> Tensor:
         """Both images side by side, as 2·C channels, through five convolutions."""

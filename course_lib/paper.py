@@ -1,7 +1,5 @@
 """What the paper says (Wang & Perez 2017): the experiments, claims and size; data alone."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 

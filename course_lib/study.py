@@ -1,7 +1,5 @@
 """Runs of the paper's experiments and of our own: read if they are done, else trained and kept."""
 
-from __future__ import annotations
-
 import datetime
 import hashlib
 import json
@@ -10,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import joblib
 import torch
@@ -51,7 +50,7 @@ class Settings:
 
 
 def settings_of(
-    task: str, arm: str, seed: int = 0, preset: str = "paper", source: str = "auto", **changes
+    task: str, arm: str, seed: int = 0, preset: str = "paper", source: str = "auto", **changes: Any
 ) -> Settings:
     """Settings of one run: a preset's size, and any named changes to it or to the recipe."""
     size = PRESETS[choose("preset", preset, PRESETS)]
@@ -78,7 +77,7 @@ def study(
     workers: int | str = "auto",
     folder: Path | None = None,
     scheduler: str | None = None,
-    **changes,
+    **changes: Any,
 ) -> list[Result]:
     """Run every arm that is run on each task, with every seed; finished runs are read.
 

@@ -30,7 +30,7 @@ SHOWN_CLASSES = (0, 0, 1, 1)  # of the pairs kept in the History
 
 @dataclass(frozen=True)
 class Recipe(Choices):
-    """Every choice of a training (§5), with the paper's value or ours; CourseError for a bad one."""
+    """Every choice of a training (§5), the paper's value or ours; CourseError for a bad one."""
 
     epochs: int = 40
     batch_size: int = 64  # ours
@@ -142,19 +142,19 @@ def fit(
     train = original = _on_device(task, task.train, on)
     if task.copies is not None:
         copies = _on_device(task, Examples(task.copies, task.train.labels), on)
-        train = tuple(torch.cat(pair) for pair in zip(original, copies, strict=True))
+        train = torch.cat([original[0], copies[0]]), torch.cat([original[1], copies[1]])
     validation, test = (_on_device(task, part, on) for part in (task.validation, task.test))
 
     history = History()
     with thread_count(threads), torch.random.fork_rng([on] if on.type == "cuda" else []):
         torch.manual_seed(stream_seed(seed, "initial weights"))
         _, channels, side, _ = original[0].shape
-        model = SmallNet(channels, side).to(on, memory_format=torch.channels_last)
+        model = SmallNet(channels, side).to(on).to(memory_format=torch.channels_last)
         augmenter = None
         if chosen.augmenter is not None:
             torch.manual_seed(stream_seed(seed, "AugNet's initial weights"))
             augmenter = chosen.augmenter(*original, recipe)
-            augmenter.to(on, memory_format=torch.channels_last)
+            augmenter.to(on).to(memory_format=torch.channels_last)
             classes, sampler = torch.tensor(SHOWN_CLASSES), SameClassSampler(task.train.labels)
             pairs = sampler.draw(classes, stream(seed, "shown pairs"))[:, :2]
             history.sources = task.train.images[pairs]
@@ -170,9 +170,9 @@ def fit(
             for batch in order.split(recipe.batch_size):
                 images, labels = (values[batch] for values in train)
                 step = train_step(model, augmenter, optimiser, images, labels, recipe, draws)
-                for name, value in step.items():
-                    sums[name] = sums.get(name, 0) + value
-            values = {name: value.item() / len(order) for name, value in sums.items()}
+                for name, total in step.items():
+                    sums[name] = sums.get(name, 0) + total
+            values = {name: total.item() / len(order) for name, total in sums.items()}
             values["validation_loss"], correct = evaluate(model, validation, recipe.loss)
             values["validation_accuracy"] = accuracy = correct.sum().item() / len(correct)
             values["seconds"] = time.perf_counter() - start

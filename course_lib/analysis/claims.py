@@ -1,7 +1,5 @@
 """The paper's claims about accuracy (§6, §7), each tested on many runs."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 

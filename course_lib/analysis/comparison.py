@@ -1,7 +1,5 @@
 """Many runs as tables: the paper's numbers beside means over seeds, and differences of arms."""
 
-from __future__ import annotations
-
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -140,7 +138,10 @@ def mcnemar_by_seed(results: Sequence[Result], task: str, first: str, second: st
         choose("arm", arm, ARMS)
     both = [runs_by_seed(results, task).get(arm, {}) for arm in (first, second)]
     shared = sorted(both[0].keys() & both[1].keys())
-    rows = [mcnemar(*(runs[seed].correct["test_best"] for runs in both)) for seed in shared]
+    one, other = ([runs[seed].correct["test_best"] for seed in shared] for runs in both)
+    rows = [
+        mcnemar(mine.tolist(), theirs.tolist()) for mine, theirs in zip(one, other, strict=True)
+    ]
     table = pd.DataFrame(rows, columns=[f"only {first}", f"only {second}", "p"])
     table.insert(0, "seed", shared)
     return table
@@ -159,7 +160,8 @@ def markdown(table: pd.DataFrame) -> str:
 def readable(table: pd.DataFrame) -> pd.DataFrame:
     """A table of this module as text for people: "mean ± half width", without empty columns."""
     text = pd.DataFrame(index=table.index)
-    for name, values in table.items():
+    for name in map(str, table.columns):
+        values = table[name]
         if name.startswith("± ") or (name.startswith("own") and not any(table["own seeds"])):
             continue
         if not pd.api.types.is_float_dtype(values):

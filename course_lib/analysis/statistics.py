@@ -1,7 +1,5 @@
 """Statistics that tell a difference from luck; bad values end in a CourseError."""
 
-from __future__ import annotations
-
 import math
 from bisect import bisect_left
 from collections.abc import Sequence
@@ -106,10 +104,10 @@ def mcnemar_power(
     either = number("only_first", only_first, 0, 1) + number("only_second", only_second, 0, 1)
     if not 0 < either <= 1:
         raise CourseError(f"shares {only_first!r} and {only_second!r} must lie between 0 and 1")
-    fewest, greatest = binom.ppf([1e-12, 1 - 1e-12], images, either)
+    fewest, greatest = (float(binom.ppf(tail, images, either)) for tail in (1e-12, 1 - 1e-12))
     disagreements = np.arange(max(1, fewest), greatest + 1)
     # The largest minority that the test still finds uneven enough; -1: there is none.
-    most = binom.ppf(significance / 2, disagreements, 0.5)
+    most = np.asarray(binom.ppf(significance / 2, disagreements, 0.5))
     most -= binom.cdf(most, disagreements, 0.5) > significance / 2
     share = only_second / either
     found = binom.cdf(most, disagreements, share)
@@ -121,7 +119,7 @@ def mcnemar_power(
 def images_needed(
     difference: float, disagreement: float, power: float = 0.8, most: int = 20_000
 ) -> int | None:
-    """Images for McNemar's test at .05, by the share on which the two disagree; None: over `most`."""
+    """Images for McNemar's test at .05, by the share on which two disagree; None: over `most`."""
     if not 0 < abs(number("difference", difference)) <= number("disagreement", disagreement) <= 1:
         limit = f"must not be 0 nor exceed disagreement {disagreement!r}"
         raise CourseError(f"difference {difference!r} {limit}")

@@ -4,8 +4,6 @@ To add an arm, write a function that makes its images, and add an entry to `ARMS
 and figures find it here, and draw arms in this order.
 """
 
-from __future__ import annotations
-
 from functools import partial
 
 from course_lib.arms import gan, neural, pairs, traditional

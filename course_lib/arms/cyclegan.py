@@ -150,8 +150,8 @@ def train_cyclegan(
         bar.update(run.done)
         while run.done < recipe.steps:
             draws = stream(recipe.seed, f"CycleGAN's step {run.done}")
-            batches = (_crops(sets, recipe, draws).to(on) for sets in (photos, [styles]))
-            for name, value in run.step(*batches, draws).items():
+            x, y = (_crops(sets, recipe, draws).to(on) for sets in (photos, [styles]))
+            for name, value in run.step(x, y, draws).items():
                 sums[name] = sums.get(name, torch.zeros((), device=on)) + value.detach()
             bar.update(1)
             count = (run.done - 1) % REPORT_STEPS + 1

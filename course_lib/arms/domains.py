@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -43,7 +44,7 @@ def train_style(
 
     Beside it come NAME.checkpoint, from which a stopped training resumes, and NAME.png, a sheet of
     stylised photographs. `domain` and `photos` are folders ("stand-in": the course's drawn scenes);
-    `changes` to `SMALL` are "name=value"; `start` is a trained style, whose networks this begins as.
+    `changes` to `SMALL` are "name=value"; `start` a trained style, whose networks this begins as.
     """
     if not re.fullmatch(r"[a-z0-9][a-z0-9-]*", name):
         raise CourseError(f"style name {name!r} must be small letters, digits and hyphens")
@@ -70,7 +71,7 @@ def train_style(
     last = ", ".join(f"{loss} {values[-1]:.3f}" for loss, values in curves.items())
     about = {"style": name, "recipe": str(recipe), "losses": last}
     if recipe.residual:
-        networks.to_style.strength.fill_(recipe.strength)
+        networks.to_style.load_state_dict({"strength": torch.tensor(recipe.strength)}, strict=False)
     save_generator(path, networks.to_style, kind, about)
     return path, curves
 
@@ -78,7 +79,7 @@ def train_style(
 def changed(recipe: CycleGANRecipe, changes: Sequence[str]) -> CycleGANRecipe:
     """The recipe with some values changed, each "name=value"; CourseError for a bad one."""
     kinds = {field.name: type(getattr(recipe, field.name)) for field in fields(recipe)}
-    values = {}
+    values: dict[str, Any] = {}
     for change in changes:
         name, _, text = change.partition("=")
         kind = kinds[choose("recipe value", name, kinds)]

@@ -3,8 +3,6 @@
 Pictures are enlarged, stylised and averaged down: brush strokes are small then, the grid is gone.
 """
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Callable, Sequence
 from typing import NamedTuple

@@ -3,8 +3,6 @@
 Nothing here unpickles code: bundled files are safetensors, published ones are read `weights_only`.
 """
 
-from __future__ import annotations
-
 import hashlib
 import warnings
 from collections.abc import Sequence

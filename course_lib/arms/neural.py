@@ -1,7 +1,5 @@
 """The paper's learned arms (§5): AugNet makes new images, its control feeds it one image twice."""
 
-from __future__ import annotations
-
 from torch import Tensor
 
 from course_lib.arms.arm import Choices

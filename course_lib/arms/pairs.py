@@ -3,8 +3,6 @@
 AugNet learns what to make of a pair (see `arms.neural`); `mean` and `mixup` are fixed controls.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import torch

@@ -6,6 +6,7 @@ import re
 import zipfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from course_lib.images import tiny_imagenet
@@ -79,7 +80,8 @@ def _from_mirrors(mirrors: Sequence[str], wnids: Sequence[str], target: Path) ->
                 with tiny_imagenet.open_official(url, remote) as files:
                     return _collect(files, wnids, check=True)
             except NoRanges:
-                return _whole(url, target)
+                _whole(url, target)
+                return None
             except CourseError as error:  # what it sends is damaged, or is something else
                 raise DownloadFailed(str(error)) from error
         except DownloadFailed as error:
@@ -117,7 +119,7 @@ class _RemoteFile(io.RawIOBase):
         self.position = max(0, offset + (0, self.position, SIZE)[whence])
         return self.position
 
-    def readinto(self, buffer: memoryview) -> int:
+    def readinto(self, buffer: Any) -> int:
         start, stop = self.position, min(self.position + len(buffer), SIZE)
         if start < stop:
             buffer[: stop - start] = fetch_range(self.url, start, stop, SIZE)

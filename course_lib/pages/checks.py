@@ -6,7 +6,7 @@ import os
 import platform
 import shutil
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from jupyter_client.kernelspec import NoSuchKernel
@@ -73,9 +73,10 @@ def _processor() -> Finding:
 
 
 def _kernel() -> Finding:
-    quiet = {"extra_arguments": ["--log-level=ERROR"]}
+    quiet: dict[str, Any] = {"extra_arguments": ["--log-level=ERROR"]}
     try:
-        with run_kernel(kernel_name="python3", startup_timeout=60, **quiet) as kernel:
+        with run_kernel(kernel_name="python3", startup_timeout=60, **quiet) as client:
+            kernel: Any = client  # its stubs do not know that `execute` can wait for the reply
             reply = kernel.execute("import course_lib", reply=True, timeout=60)["content"]
         if "evalue" in reply:
             raise RuntimeError(reply["evalue"])

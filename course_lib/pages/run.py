@@ -75,7 +75,7 @@ def _parse(name: str, text: str, default: Any) -> object:
     if kind is float and type(value) is int:
         value = float(value)
     fits = type(value) is kind
-    if fits and kind is list and default:
+    if fits and isinstance(value, list) and default:
         fits = set(map(type, value)) <= set(map(type, default))
     if not fits:
         wanted = f"{KINDS.get(kind, kind.__name__)} like its default {default!r}"

@@ -5,6 +5,7 @@ import hashlib
 import json
 import re
 import shutil
+from functools import partial
 from pathlib import Path
 
 import nbformat
@@ -34,10 +35,10 @@ def start(folder: Path, solutions: bool = False, source: Path = NOTEBOOKS) -> di
     places = {name: _place(folder / name, notebook) for name, notebook in copies.items()}
     written = {name: path for name, path in places.items() if path is not None}
     for name, target in written.items():
-        write_whole(target, lambda path, name=name: nbformat.write(copies[name], path))
+        write_whole(target, partial(nbformat.write, copies[name]))
     for document in source.glob("*.md"):
         if solutions or document.stem != "INSTRUCTORS":
-            write_whole(folder / document.name, lambda path, d=document: shutil.copyfile(d, path))
+            write_whole(folder / document.name, partial(shutil.copyfile, document))
     return written
 
 

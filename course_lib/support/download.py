@@ -16,7 +16,8 @@ PAUSE = 1.0  # seconds before the second attempt, twice as long before the third
 TIMEOUT = (2.0, 30.0)  # seconds for a connection, and without a byte
 BLOCK = 2**16
 SESSION = requests.Session()  # keeps its connection to a server: ranges are many and short
-Given, Got = ParamSpec("Given"), TypeVar("Got")
+Given = ParamSpec("Given")
+Got = TypeVar("Got")
 
 
 class DownloadFailed(Exception):

@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -71,5 +72,5 @@ def cached_arrays(
     found = {key: array.shape for key, array in arrays.items() if array.dtype == np.uint8}
     if not arrays or shapes not in (None, found):
         arrays = make()
-        write_whole(path, lambda temporary: np.savez(temporary, **arrays))
+        write_whole(path, lambda temporary: np.savez(temporary, **dict[str, Any](arrays)))
     return arrays

@@ -9,7 +9,8 @@ from numbers import Real
 from typing import Any, ParamSpec, TypeVar
 
 # Nothing here imports torch: the command must not wait for it before it can refuse a value.
-P, R = ParamSpec("P"), TypeVar("R")
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 class CourseError(ValueError):
@@ -38,7 +39,7 @@ def whole_number(name: str, value: object, at_least: int) -> int:
     return value
 
 
-def number(name: str, value: object, low: float = -math.inf, high: float = math.inf) -> float:
+def number(name: str, value: Any, low: float = -math.inf, high: float = math.inf) -> float:
     """Return `value` if it is a finite number from `low` to `high`, else raise a CourseError."""
     is_number = isinstance(value, Real) and not isinstance(value, bool)
     if is_number and math.isfinite(value) and low <= value <= high:
