@@ -62,7 +62,7 @@ class AugNet(nn.Module):
 
 
 class Generator(nn.Module):
-    """CycleGAN's: pictures (N, 3, H, W) in −1…1, H and W multiples of 4 from 16, in a new style."""
+    """Pictures (N, 3, H, W) in −1…1, in another style (§3.2); H and W: multiples of 4 from 16."""
 
     def __init__(
         self, width: int = 64, blocks: int = 9, upsampling: str = "transposed",
@@ -75,10 +75,9 @@ class Generator(nn.Module):
         layers += [ResidualBlock(4 * width) for _ in range(blocks)]
         for size in (4 * width, 2 * width):  # side: 1/4 → 1/2 → 1
             layers += _upsampling(size, size // 2, upsampling)
-        last = nn.Conv2d(width, 3, 7)
+        self.residual, last = residual, nn.Conv2d(width, 3, 7)
         self.model = nn.Sequential(*layers, nn.ReflectionPad2d(3), last, nn.Tanh())
         self.apply(_initialise)
-        self.residual = residual
         if residual:  # it adds to its input, at first nothing
             nn.init.zeros_(last.weight)
             self.register_buffer("strength", torch.ones(()))

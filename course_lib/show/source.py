@@ -17,7 +17,8 @@ def show_source(*things: Callable[..., object]) -> Markdown:
     for thing in things:
         try:
             function = inspect.unwrap(thing)  # what is decorated, not the decorator's wrapper
-            file = Path(inspect.getfile(function)).resolve().relative_to(COURSE).as_posix()
+            path = Path(inspect.getfile(function)).resolve()
+            file = f"course_lib/{path.relative_to(COURSE / 'course_lib').as_posix()}"
             code = textwrap.dedent(inspect.getsource(function))
         except (TypeError, ValueError, OSError) as error:
             message = f"{thing!r} must be a class, function or method of the course"

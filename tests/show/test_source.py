@@ -70,7 +70,7 @@ def test_links_on_a_page_lead_to_the_file(notebook, name):
 @pytest.mark.parametrize(
     ("thing", "address", "begin"),
     [
-        (content_loss, "course_lib/losses.py · content_loss", "def content_loss("),
+        (content_loss, "course_lib/losses.py · content_loss", "@checks("),
         (SmallNet, "course_lib/models.py · SmallNet", "class SmallNet("),
         (Task.normalise, "course_lib/images/tasks.py · Task.normalise", "def normalise("),
         (Examples, "course_lib/images/__init__.py · Examples", "class Examples("),
