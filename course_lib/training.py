@@ -1,7 +1,5 @@
 """The one training loop of the course: a `Recipe`, a `train_step`, and `fit`."""
 
-from __future__ import annotations
-
 import copy
 import time
 from collections.abc import Callable, Iterator

@@ -1,7 +1,5 @@
 """What an arm is: an entry of the registry in `course_lib.arms`."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """Training a CycleGAN (§3.2): two sets of pictures, no pairs, a generator each way."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path

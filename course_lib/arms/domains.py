@@ -1,7 +1,5 @@
 """Training one style from folders of pictures: what `python -m course_lib styles train` does."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from dataclasses import fields, replace
