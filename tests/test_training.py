@@ -67,6 +67,13 @@ def test_measures_are_weighted_by_images(tiny_task):
     assert len(correct) == 48
 
 
+@pytest.mark.parametrize("training", [True, False])
+def test_evaluation_leaves_the_model_in_its_mode(tiny_task, training):
+    model = SmallNet(3, 8).train(training)
+    evaluate(model, (tiny_task.normalise(tiny_task.test.images), tiny_task.test.labels), "sigmoid")
+    assert all(layer.training == training for layer in model.modules())
+
+
 def test_same_seed_same_bits_in_one_process(tiny_task):
     torch.manual_seed(123)
     model, history = fit(tiny_task, recipe=Recipe(epochs=2), seed=3)
