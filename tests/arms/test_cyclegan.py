@@ -236,14 +236,14 @@ def test_a_stopped_training_goes_on_as_if_never_stopped(tmp_path):
 
 @pytest.mark.slow
 def test_a_style_can_start_from_another(tmp_path):
-    first, _ = train_cyclegan([BLUE], RED, TINY, tmp_path / "first")
+    first, _ = train_cyclegan([BLUE], RED, TINY, tmp_path / "first.checkpoint")
     second, _ = train_cyclegan(
-        [BLUE], RED, changed(TINY, ["learning_rate=0"]), start=tmp_path / "first"
+        [BLUE], RED, changed(TINY, ["learning_rate=0"]), start=tmp_path / "first.checkpoint"
     )
     for ours, theirs in zip(first.parameters(), second.parameters(), strict=True):
         assert torch.equal(ours, theirs)
     with pytest.raises(CourseError, match="networks of another size"):
-        train_cyclegan([BLUE], RED, changed(TINY, ["width=4"]), start=tmp_path / "first")
+        train_cyclegan([BLUE], RED, changed(TINY, ["width=4"]), start=tmp_path / "first.checkpoint")
 
 
 def test_bad_checkpoints(tmp_path):
@@ -339,7 +339,7 @@ def test_the_command_trains_a_style(tmp_path, capsys):
     arguments += [part for change in small for part in ("-p", change)]
     assert main(arguments) == 0
     path = runs_folder() / "styles" / "my-style.safetensors"
-    assert f"{path}: adversarial" in capsys.readouterr().out
+    assert f"{path}: critics" in capsys.readouterr().out
     assert isinstance(read_generator(path, Kind(2, 1, "resize", True, 128)), Generator)
     with Image.open(path.with_suffix(".png")) as shown:
         assert shown.size == (12 * 128, 256)
