@@ -14,7 +14,7 @@ from conftest import write_notebook as write
 
 from course_lib import study as experiments
 from course_lib.analysis.results import read_results, results_table
-from course_lib.study import PAPER, study
+from course_lib.study import study
 from course_lib.support.files import runs_folder
 from course_lib.support.validation import CourseError
 
@@ -114,7 +114,7 @@ def test_killed_at_random_moments_the_course_goes_on(course, tmp_path, monkeypat
     peace = study(["mnist-0-vs-8"], ["none", "neural"], range(5), preset="quick", epochs=1,
                   images_per_class=60, workers=1)  # fmt: skip
     assert not foreign and len(results) == 10
-    tables = [results_table(part, PAPER).drop(columns="seconds") for part in (results, peace)]
+    tables = [results_table(part).drop(columns="seconds") for part in (results, peace)]
     tables = [table.sort_values(["arm", "seed"], ignore_index=True) for table in tables]
     assert tables[0].equals(tables[1])
 

@@ -89,7 +89,7 @@ def test_same_seed_same_bits_in_one_process(tiny_task):
 @pytest.mark.slow
 def test_same_seed_same_bits_across_processes():
     program = (
-        "import hashlib; from course_lib.images.tasks import load_task; from course_lib.training import fit;"
+        "import hashlib; from course_lib.images.tasks import load_task; from course_lib.training import Recipe, fit;"
         "task = load_task('mnist-0-vs-8', images_per_class=20); model, history = fit(task, recipe=Recipe(epochs=2));"
         "state = b''.join(value.numpy().tobytes() for value in model.state_dict().values());"
         "print(hashlib.sha256(state).hexdigest(), history.curves['train_loss'])"
