@@ -25,7 +25,6 @@ from course_lib.analysis.results import html_table, results_table
 from course_lib.pages.html import write_pages
 from course_lib.pages.run import list_notebooks
 from course_lib.pages.student import start
-from course_lib.paper import PAPER
 from course_lib.support.files import COURSE, NOTEBOOKS
 
 playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
@@ -278,7 +277,7 @@ def figures(cell: nbformat.NotebookNode) -> int:
 @pytest.fixture(scope="module")
 def html(tmp_path_factory):
     """The pages of the stored notebooks, as `run` writes them of executed ones."""
-    table = html_table(results_table(reference_results(), PAPER))
+    table = html_table(results_table(reference_results()))
     folder = tmp_path_factory.mktemp("html")
     return write_pages(list_notebooks(), NOTEBOOKS, folder, "quick", table).parent
 
