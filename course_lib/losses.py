@@ -56,7 +56,7 @@ def combined_loss(
 ) -> Tensor:
     """Loss of a generated batch (§5): α·L_c + β·L_a, the paper's α = .75 and β = .25.
 
-    With no L_a or β = 0 it is L_c alone: "equivalent", says the paper: its own step α only scales.
+    Without L_a, or with β = 0, it is L_c alone: in a step of its own, α would only scale it.
     """
     if augmentation is None or beta == 0:
         return classification

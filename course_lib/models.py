@@ -125,7 +125,7 @@ class Discriminator(nn.Module):
 
 
 class CycleGAN(nn.Module):
-    """CycleGAN's networks: G = `to_style` makes photographs x pictures y, F = `to_photo` y x."""
+    """CycleGAN's networks: `to_style` is G, x → y; `to_photo` is F, y → x; a critic for each."""
 
     def __init__(self, make: Callable[[], Generator], critic: Callable[[], Discriminator]) -> None:
         super().__init__()

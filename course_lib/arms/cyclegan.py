@@ -187,7 +187,7 @@ class _Run:
             self.optimisers[name].zero_grad(set_to_none=True)
         half = torch.autocast(photos.device.type, torch.bfloat16, enabled=recipe.bfloat16)
         losses: dict[str, Tensor] = {}
-        made_style, made_photo = photos, styles  # what G and F make before they have learnt
+        made_style, made_photo = photos, styles  # what G and F make before they have learned
         if self.done >= recipe.critic_first:
             networks.critics.requires_grad_(False)
             photo, style = photos[: recipe.batch_size], styles[: recipe.batch_size]
@@ -242,7 +242,8 @@ class _Run:
         if resume:
             for name, optimiser in self.optimisers.items():
                 optimiser.load_state_dict(state["optimisers"][name])
-            self.pools = {name: Pool(images) for name, images in state["pools"].items()}
+            on = next(self.networks.parameters()).device
+            self.pools = {name: Pool(images.to(on)) for name, images in state["pools"].items()}
             self.done, self.curves = state["done"], state["curves"]
 
 
