@@ -187,7 +187,7 @@ def _record(settings: Settings, task: Task) -> dict:
         "transforms": {},
         "recipe": RECIPE_VERSION,
         "torch": torch.__version__,
-        **ARMS[settings.arm].facts(task, settings.recipe),
+        **ARMS[settings.arm].facts(task, settings.recipe, settings.device),
     }
 
 

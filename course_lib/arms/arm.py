@@ -35,8 +35,8 @@ class Arm:
     copies: Callable[[Task, Choices, int, str], Tensor] | None = None
     # (normalised training images, labels, choices) → what makes images for each batch
     augmenter: Callable[[Tensor, Tensor, Choices], Augmenter] | None = None
-    # what else decides its images, for a result's record and key
-    facts: Callable[[Task, Choices], dict[str, object]] = lambda task, choices: {}
+    # (task, choices, device) → what else decides its images, for a result's record and key
+    facts: Callable[[Task, Choices, str], dict[str, object]] = lambda task, choices, device: {}
 
     def check(self, task: Task) -> None:
         """Raise a CourseError in one line if a task's images lack what the arm needs."""

@@ -112,7 +112,7 @@ def copies(task: Task, choices: Choices, seed: int, device: str) -> Tensor:
     return stylise(task.train.images, seed=seed, generators=kind, device=device).images
 
 
-def facts(task: Task, choices: Choices) -> dict[str, object]:
+def facts(task: Task, choices: Choices, device: str) -> dict[str, object]:
     """Which generators made the copies, for a result's record."""
-    kind, numbers = choose_kind(choices.generators), str(precision("auto"))
+    kind, numbers = choose_kind(choices.generators), str(precision(device))
     return {"generators": kind, "weights": generators_digest(kind), "precision": numbers}

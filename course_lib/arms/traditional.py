@@ -80,7 +80,7 @@ def copies(task: Task, choices: Choices, seed: int, device: str) -> Tensor:
     return traditional(task.train.images, chosen(task, choices), stream(seed, "traditional"))
 
 
-def facts(task: Task, choices: Choices) -> dict[str, object]:
+def facts(task: Task, choices: Choices, device: str) -> dict[str, object]:
     """How far each transformation went, for a result's record."""
     return {"transforms": chosen(task, choices).amounts()}
 
