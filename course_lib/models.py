@@ -4,13 +4,20 @@ Our choices where §5 leaves it open: SmallNet's "same" padding, ReLU after the 
 layer, dropout of 0.5 and one batch normalisation after the second and third convolution together.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 INITIALISATIONS = ("glorot", "torch")
 UPSAMPLINGS = ("transposed", "resize")
+EVALUATION_BATCH = 200
+# What batch normalisation scores unseen images with: running averages of every batch, generated
+# ones too; of batches of training images alone; of the training images under the weights as they
+# are; or the statistics of the batch itself. None enters a gradient: one training has them all.
+READINGS = ("all", "real-only", "recalibrated", "batch")
 
 
 class SmallNet(nn.Sequential):
@@ -37,6 +44,78 @@ class SmallNet(nn.Sequential):
             nn.Dropout(0.5),
             nn.Linear(1024, 2),  # (N, 2)
         )
+
+
+def interleaved(count: int) -> list[slice]:
+    """Batches to score, each with images of every class, though images are sorted by class."""
+    parts = -(-count // EVALUATION_BATCH)
+    return [slice(first, None, parts) for first in range(parts)]
+
+
+class RunningAverages:
+    """Batch normalisation's running averages of one training, under each of READINGS."""
+
+    def __init__(self, model: SmallNet) -> None:
+        self.model = model
+        self.layers: list[Any] = [part for part in model if isinstance(part, nn.BatchNorm2d)]
+        self.added = [torch.zeros_like(average) for average in self._averages()]
+
+    def _averages(self) -> list[Tensor]:
+        """Mean and variance of each layer, (2, C)."""
+        return [torch.stack([layer.running_mean, layer.running_var]) for layer in self.layers]
+
+    @contextmanager
+    def of_generated(self) -> Iterator[None]:
+        """Around the scoring of a generated batch: `added` is what such batches did to averages."""
+        before = self._averages()
+        yield
+        for layer, added, old, new in zip(
+            self.layers, self.added, before, self._averages(), strict=True
+        ):
+            # The batch of training images before this one made earlier ones count less.
+            added.mul_(1 - layer.momentum).add_(new - old)
+
+    @contextmanager
+    def reading(self, name: str, images: Tensor) -> Iterator[None]:
+        """While it lasts, the model scores under a reading; images: normalised training images."""
+        kept = [(layer.running_mean, layer.running_var) for layer in self.layers]
+        self.settle(name, images)
+        try:
+            yield
+        finally:
+            for layer, (mean, variance) in zip(self.layers, kept, strict=True):
+                layer.running_mean, layer.running_var = mean, variance
+
+    def settle(self, name: str, images: Tensor) -> None:
+        """Let the model score under a reading from now on."""
+        if name == "real-only":
+            pairs = zip(self._averages(), self.added, strict=True)
+            self._set([average - added for average, added in pairs])
+        elif name == "recalibrated":
+            self._recalibrate(images)
+        elif name == "batch":
+            for layer in self.layers:  # one without averages takes its batch's
+                layer.running_mean = layer.running_var = None
+
+    def _set(self, averages: list[Tensor]) -> None:
+        for layer, (mean, variance) in zip(self.layers, averages, strict=True):
+            layer.running_mean, layer.running_var = mean, variance
+
+    @torch.no_grad()
+    def _recalibrate(self, images: Tensor) -> None:
+        self._set([torch.zeros_like(average) for average in self.added])
+        training, momenta = self.model.training, [layer.momentum for layer in self.layers]
+        self.model.eval()
+        parts = interleaved(len(images))
+        for count, part in enumerate(parts, 1):
+            for layer in self.layers:
+                layer.train()
+                layer.momentum = 1 / count  # so that each batch counts alike
+            self.model(images[part])
+        self.model.train(training)
+        for layer, momentum in zip(self.layers, momenta, strict=True):
+            layer.momentum = momentum
+            layer.num_batches_tracked -= len(parts)
 
 
 class AugNet(nn.Module):

@@ -4,7 +4,8 @@ import datetime
 import hashlib
 import json
 import platform
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
 from functools import cache
 from pathlib import Path
@@ -12,20 +13,23 @@ from typing import Any
 
 import joblib
 import torch
+from filelock import FileLock
 
 from course_lib import __version__
-from course_lib.analysis.results import Result, read_result, result_path, write_result
+from course_lib.analysis.plan import PLAN, STUDY
+from course_lib.analysis.results import SCORED, Result, read_result, result_path, write_result
 from course_lib.arms import ARMS
-from course_lib.images.tasks import SOURCES, TASKS, Task, load_task
+from course_lib.images.tasks import SOURCES, TASKS, Task, image_ids, load_task
 from course_lib.paper import MNIST, PAPER, PRESETS
 from course_lib.support.devices import DEVICES, find_device
-from course_lib.support.files import make_folder, runs_folder
+from course_lib.support.files import claimed, make_folder, runs_folder
 from course_lib.support.processes import parallel, worker_count
 from course_lib.support.progress import progress_bar
 from course_lib.support.validation import CourseError, choose
 from course_lib.training import Recipe, fit
 
-RECIPE_VERSION = 1  # raised whenever the same settings give other results than before
+WAIT_SECONDS = 1.0  # for another study that trains the runs that are left
+RECIPE_VERSION = 2  # raised whenever the same settings give other results than before
 
 
 @dataclass(frozen=True)
@@ -100,10 +104,19 @@ def study(
     return run_many(wanted, folder or runs_folder() / preset, workers, scheduler)
 
 
+def planned_study(workers: int | str = "auto", scheduler: str | None = None) -> list[Result]:
+    """Every run of notebooks/PLAN.md, in its order of priority.
+
+    Those in `data/reference/study/` are read; the others are trained, and kept in runs/plan/.
+    """
+    wanted = [settings_of(task, arm, seed) for task, arm, seed in PLAN]
+    return run_many(wanted, runs_folder() / "plan", workers, scheduler, bundled=STUDY)
+
+
 def run(settings: Settings, folder: Path) -> Result:
     """The result of one run, in this process: read from `folder`, or trained and written."""
     task = load_task(settings.task, settings.source, settings.seed, settings.images_per_class)
-    return _read_or_train([settings], [task], folder, 1, None)[0]
+    return _read_or_train([settings], [task], folder, 1, None, None)[0]
 
 
 def run_many(
@@ -111,11 +124,15 @@ def run_many(
     folder: Path,
     workers: int | str = "auto",
     scheduler: str | None = None,
+    bundled: Path | None = None,
 ) -> list[Result]:
     """The results of many runs, in the order asked for: read from `folder`, or trained and written.
 
-    Workers are processes with one thread each ("auto": one per core, or one on a GPU), or a Dask
-    cluster's, whose scheduler is named as in tcp://host:8786.
+    Args:
+        workers: Processes with one thread each; "auto" is one per core, or one on a GPU.
+        scheduler: A Dask cluster's, as in tcp://host:8786, to train there instead.
+        bundled: A second folder to read from. The runs are then trained in the order given, else
+            the long ones first. Two studies at once share the work.
     """
     if not wanted:
         raise CourseError("wanted [] names no run: there is nothing to do")
@@ -123,34 +140,60 @@ def run_many(
     make_folder(folder)
     load = cache(load_task)  # arms of one task and seed share their images
     tasks = [load(run.task, run.source, run.seed, run.images_per_class) for run in wanted]
-    results = _read_or_train(wanted, tasks, folder, count, scheduler)
+    results = _read_or_train(wanted, tasks, folder, count, scheduler, bundled)
     print(*dict.fromkeys(map(str, tasks)), sep="\n")
     return results
 
 
 def _read_or_train(
-    runs: Sequence[Settings], tasks: Sequence[Task], folder: Path, count: int, scheduler: str | None
-) -> list[Result]:
+    runs: Sequence[Settings], tasks: Sequence[Task], folder: Path, count: int,
+    scheduler: str | None, bundled: Path | None,
+) -> list[Result]:  # fmt: skip
     """Results of runs on their tasks; those that are missing are trained, and written here."""
     results: dict[int, Result] = {}
+    paths: dict[int, Path] = {}
     costs: dict[int, float] = {}
     for index, (run, task) in enumerate(zip(runs, tasks, strict=True)):
         record = _record(run, task)
-        if done := read_result(result_path(folder, record, _key(record))):
+        paths[index] = result_path(folder, record, _key(record))
+        there = [paths[index]] + ([bundled / paths[index].name] if bundled else [])
+        if done := next(filter(None, map(read_result, there)), None):
             results[index] = done
         else:
             costs[index] = ARMS[run.arm].cost * run.recipe.epochs * task.train.images.numel()
-    if costs:
-        # Long runs first: a short one fills the gap at the end better. A task travels with its job,
-        # so that a worker needs no data of its own.
-        order = sorted(costs, key=lambda index: costs[index], reverse=True)
-        jobs = (joblib.delayed(_train)(index, runs[index], tasks[index]) for index in order)
-        shown = progress_bar(sum(costs.values()), f"{len(costs)} runs")
-        with parallel(min(count, len(costs)), scheduler) as processes, shown as bar:
-            for index, result in processes(jobs):
-                write_result(result, folder)
-                results[index] = result
+    if not costs:
+        return [results[index] for index in range(len(runs))]
+    # Long runs first: a short one fills the gap at the end better.
+    order = list(costs) if bundled else sorted(costs, key=lambda index: costs[index], reverse=True)
+    claims: dict[int, FileLock] = {}
+
+    def jobs() -> Iterator[Any]:
+        """Runs that no other study is training; a task travels along: a worker needs no data."""
+        for index in order:
+            if index in results or (claim := claimed(paths[index])) is None:
+                continue
+            if done := read_result(paths[index]):
+                results[index] = done
+                claim.release()
                 bar.update(costs[index])
+            else:
+                claims[index] = claim
+                yield joblib.delayed(_train)(index, runs[index], tasks[index])
+
+    shown = progress_bar(sum(costs.values()), f"{len(costs)} runs")
+    try:
+        with parallel(min(count, len(costs)), scheduler) as processes, shown as bar:
+            while len(results) < len(runs):
+                for index, result in processes(jobs()):
+                    write_result(result, folder)
+                    results[index] = result
+                    claims.pop(index).release()
+                    bar.update(costs[index])
+                if len(results) < len(runs):
+                    time.sleep(WAIT_SECONDS)  # another study trains the rest, or was stopped at it
+    finally:
+        for claim in claims.values():
+            claim.release()
     return [results[index] for index in range(len(runs))]
 
 
@@ -158,7 +201,6 @@ def _train(index: int, run: Settings, task: Task) -> tuple[int, Result]:
     """Train one run, and write nothing; the index comes back with the result."""
     record = _record(run, task)
     _, history = fit(task, run.arm, run.recipe, seed=run.seed, device=run.device)
-    kept = ("validation_correct_best", "test_correct_best", "test_correct_last")
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
     environment = {
         "course": __version__,
@@ -168,10 +210,37 @@ def _train(index: int, run: Settings, task: Task) -> tuple[int, Result]:
         "threads": 1,
         "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
     }
-    correct = {name.replace("correct_", ""): getattr(history, name).numpy() for name in kept}
-    curves, key = history.curves, _key(record)
-    seconds = sum(curves["seconds"])
-    return index, Result(record, key, curves, history.best_epoch, correct, environment, seconds)
+    # Six digits of a curve tell all there is to see, and keep a file small.
+    curves = {
+        name: [float(f"{value:.6g}") for value in curve] for name, curve in history.curves.items()
+    }
+    small = {
+        name: part.images
+        for name, part in (("validation", task.validation), ("test", task.test))
+        if len(part.labels) <= SCORED
+    }
+    result = Result(
+        settings=record,
+        key=_key(record),
+        curves=curves,
+        best_epoch=history.best_epoch,
+        correct={name: right.numpy() for name, right in history.correct.items()},
+        environment=environment,
+        seconds=sum(history.curves["seconds"]),
+        scores={
+            name: scores.half().numpy()
+            for name, scores in history.scores.items()
+            if name.partition("_")[0] in small
+        },
+        times_right={
+            f"{reading} {name}": counts.numpy()
+            for reading, parts in history.times_right.items()
+            for name, counts in parts.items()
+            if name in small or reading == run.recipe.running_statistics
+        },
+        images={name: image_ids(images) for name, images in small.items()},
+    )
+    return index, result
 
 
 def _record(settings: Settings, task: Task) -> dict:
@@ -192,4 +261,11 @@ def _record(settings: Settings, task: Task) -> dict:
 
 
 def _key(record: dict) -> str:
-    return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()[:12]
+    """A digest of a record without the recipe's defaults: a choice added later changes no key."""
+    defaults = asdict(Recipe())
+    decides = {
+        name: value
+        for name, value in record.items()
+        if name == "transforms" or name not in defaults or value != defaults[name]
+    }
+    return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()[:12]

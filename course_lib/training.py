@@ -3,11 +3,11 @@
 import copy
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from course_lib.arms import ARMS
 from course_lib.arms.arm import Choices
@@ -17,12 +17,19 @@ from course_lib.arms.traditional import BOUNDS
 from course_lib.images import Examples
 from course_lib.images.tasks import Task
 from course_lib.losses import CLASSIFICATION_LOSSES, classification_loss, combined_loss
-from course_lib.models import INITIALISATIONS, AugNet, SmallNet
+from course_lib.models import (
+    INITIALISATIONS,
+    READINGS,
+    AugNet,
+    RunningAverages,
+    SmallNet,
+    interleaved,
+)  # fmt: skip
 from course_lib.support.devices import find_device, keep_freed_memory, thread_count
 from course_lib.support.randomness import stream, stream_seed
 from course_lib.support.validation import CourseError, checks, choose, number, whole_number
 
-EVALUATION_BATCH = 200
+MOST_LAST_EPOCHS = 35  # a digit of a result's file counts them
 SHOWN_CLASSES = (0, 0, 1, 1)  # of the pairs kept in the History
 
 
@@ -37,7 +44,9 @@ class Recipe(Choices):
     alpha: float = 0.75  # weight of the classification loss of generated images
     beta: float = 0.25  # weight of the augmentation loss
     update: str = "alternate"  # training images, then generated ones; "joint": one step on the sum
-    running_statistics: str = "all"  # batch normalisation's; "real-only": of training images
+    running_statistics: str = "all"  # batch normalisation's for unseen images, of READINGS
+    last_epochs: int = 10  # whose accuracy on all unseen images is averaged
+    readings: bool = True  # whether unseen images are also scored under the other READINGS
 
     def __post_init__(self) -> None:
         whole_number("epochs", self.epochs, at_least=1)
@@ -48,7 +57,9 @@ class Recipe(Choices):
             raise CourseError("alpha and beta are both 0: nothing would be learned")
         choose("loss", self.loss, CLASSIFICATION_LOSSES)
         choose("update", self.update, ("alternate", "joint"))
-        choose("running_statistics", self.running_statistics, ("all", "real-only"))
+        choose("running_statistics", self.running_statistics, READINGS)
+        if whole_number("last_epochs", self.last_epochs, at_least=1) > MOST_LAST_EPOCHS:
+            raise CourseError(f"last_epochs {self.last_epochs} is more than {MOST_LAST_EPOCHS}")
         choose("initialisation", self.initialisation, INITIALISATIONS)
         choose("transforms", self.transforms, ("all", *BOUNDS))
         choose("generators", self.generators, ("auto", *KINDS))
@@ -63,9 +74,12 @@ class History:
 
     curves: dict[str, list[float]] = field(default_factory=dict)
     best_epoch: int = -1  # the first with the highest validation accuracy, counted from 0
-    validation_correct_best: Tensor | None = None  # which images are classified rightly: (N,) bool
-    test_correct_best: Tensor | None = None
-    test_correct_last: Tensor | None = None
+    # "validation_best", "validation_last", "test_best", "test_last" → scores (N, 2), and which
+    # images are right, bool (N,).
+    scores: dict[str, Tensor] = field(default_factory=dict)
+    correct: dict[str, Tensor] = field(default_factory=dict)
+    # Reading → "validation", "test" → in how many of the last epochs each image was right, (N,).
+    times_right: dict[str, dict[str, Tensor]] = field(default_factory=dict)
     sources: Tensor | None = None  # fixed pairs of training images, uint8 (K, 2, C, H, W)
     # What the arm makes of them after each epoch, normalised (K, C, H, W), and its AugNet.
     generated: list[Tensor] = field(default_factory=list)
@@ -76,10 +90,23 @@ class History:
         """Best validation accuracy over the epochs: the number that the paper reports (§6)."""
         return self.curves["validation_accuracy"][self.best_epoch]
 
+    def keep(self, when: str, found: "dict[str, Evaluation]") -> None:
+        """Keep what was found at the "best" or the "last" epoch so far."""
+        for name, scored in found.items():
+            self.scores[f"{name}_{when}"] = scored.scores
+            self.correct[f"{name}_{when}"] = scored.correct
+
+    def count(self, reading: str, found: "dict[str, Evaluation]") -> None:
+        """Count which images were right in one of the last epochs."""
+        counts = self.times_right.setdefault(reading, {})
+        for name, scored in found.items():
+            counts[name] = counts.get(name, 0) + scored.correct.to(torch.uint8)
+
 
 def train_step(
     model: SmallNet, augmenter: Augmenter | None, optimiser: torch.optim.Optimizer,
     images: Tensor, labels: Tensor, recipe: Recipe, draws: torch.Generator,
+    averages: RunningAverages,
 ) -> dict[str, Tensor]:  # fmt: skip
     """Train on a batch of images, then on as many generated ones (§5); sums over the batch."""
     scores = model(images)
@@ -90,7 +117,7 @@ def train_step(
     if augmenter is None:
         return sums
     generated, augmentation = augmenter(images, labels, draws)
-    with frozen_statistics(model, recipe.running_statistics == "real-only"):
+    with averages.of_generated():
         scores = model(generated)
     classified = classification_loss(scores, labels, recipe.loss)
     total = combined_loss(classified, augmentation, recipe.alpha, recipe.beta)
@@ -138,16 +165,21 @@ def fit(
     if chosen.copies is not None:
         task = task.with_copies(chosen.copies(task, recipe, seed, device))
     train = original = _on_device(task, task.train, on)
-    if task.copies is not None:
-        copies = _on_device(task, Examples(task.copies, task.train.labels), on)
-        train = torch.cat([original[0], copies[0]]), torch.cat([original[1], copies[1]])
-    validation, test = (_on_device(task, part, on) for part in (task.validation, task.test))
+    fresh = chosen.fresh(task.train.images.to(on), task, recipe, seed) if chosen.fresh else None
+    copied = task.copies is not None or fresh is not None
+    if copied:  # in the second half; fresh ones come before each epoch
+        copies = task.train.images if task.copies is None else task.copies
+        more = _on_device(task, Examples(copies, task.train.labels), on)
+        train = torch.cat([original[0], more[0]]), torch.cat([original[1], more[1]])
+    parts = {"validation": task.validation, "test": task.test}
+    unseen = {name: _on_device(task, part, on) for name, part in parts.items()}
 
     history = History()
     with thread_count(threads), torch.random.fork_rng([on] if on.type == "cuda" else []):
         torch.manual_seed(stream_seed(seed, "initial weights"))
         _, channels, side, _ = original[0].shape
         model = SmallNet(channels, side).to(on).to(memory_format=torch.channels_last)
+        averages = RunningAverages(model)
         augmenter = None
         if chosen.augmenter is not None:
             torch.manual_seed(stream_seed(seed, "AugNet's initial weights"))
@@ -161,28 +193,25 @@ def fit(
         weights = [*model.parameters(), *(augmenter.parameters() if augmenter else ())]
         optimiser = torch.optim.Adam(weights, lr=recipe.learning_rate, fused=True)
         torch.manual_seed(stream_seed(seed, "dropout"))
-        orders = _batch_orders(len(task.train.labels), task.copies is not None, seed)
-        for epoch in range(recipe.epochs):
+        orders = _batch_orders(len(task.train.labels), copied, seed)
+        for _ in range(recipe.epochs):
             start, order = time.perf_counter(), next(orders).to(on)
+            if fresh is not None:
+                train[0][len(order) // 2 :] = task.normalise(next(fresh))
             sums: dict[str, Tensor] = {}
             for batch in order.split(recipe.batch_size):
                 images, labels = (values[batch] for values in train)
-                step = train_step(model, augmenter, optimiser, images, labels, recipe, draws)
+                step = train_step(
+                    model, augmenter, optimiser, images, labels, recipe, draws, averages
+                )
                 for name, total in step.items():
                     sums[name] = sums.get(name, 0) + total
             values = {name: total.item() / len(order) for name, total in sums.items()}
-            values["validation_loss"], correct = evaluate(model, validation, recipe.loss)
-            values["validation_accuracy"] = accuracy = correct.sum().item() / len(correct)
+            values |= _measure(history, model, averages, original[0], unseen, recipe)
             values["seconds"] = time.perf_counter() - start
             values["images_per_second"] = len(order) / values["seconds"]
             for name, value in values.items():
                 history.curves.setdefault(name, []).append(value)
-            if history.best_epoch < 0 or accuracy > history.best_accuracy:
-                history.best_epoch = epoch
-                history.validation_correct_best = correct
-                history.test_correct_best = evaluate(model, test, recipe.loss)[1]
-            if epoch == recipe.epochs - 1:
-                history.test_correct_last = evaluate(model, test, recipe.loss)[1]
             if augmenter is not None:
                 with torch.inference_mode():
                     partner = first if augmenter.alone else second
@@ -192,33 +221,62 @@ def fit(
                     history.augnets.append(copy.deepcopy(augmenter.augnet).cpu())
             if on_epoch is not None:
                 on_epoch(history)
+        averages.settle(recipe.running_statistics, original[0])
     return model.eval(), history
 
 
+def _measure(
+    history: History, model: SmallNet, averages: RunningAverages, images: Tensor,
+    unseen: dict[str, tuple[Tensor, Tensor]], recipe: Recipe,
+) -> dict[str, float]:  # fmt: skip
+    """Score validation and test images after an epoch: the epoch's values for the curves."""
+    epoch, reading = len(history.curves.get("seconds", ())), recipe.running_statistics
+    late = epoch >= recipe.epochs - recipe.last_epochs
+    with averages.reading(reading, images):
+        found = {"validation": evaluate(model, unseen["validation"], recipe.loss)}
+        accuracy = found["validation"].accuracy
+        best = history.best_epoch < 0 or accuracy > history.best_accuracy
+        if best or late:
+            found["test"] = evaluate(model, unseen["test"], recipe.loss)
+    if best:
+        history.best_epoch = epoch
+        history.keep("best", found)
+    if late:
+        history.keep("last", found)
+        history.count(reading, found)
+        for other in READINGS if recipe.readings else ():
+            if other != reading:
+                with averages.reading(other, images):
+                    scored = {name: evaluate(model, unseen[name], recipe.loss) for name in unseen}
+                history.count(other, scored)
+    return {"validation_loss": found["validation"].loss, "validation_accuracy": accuracy}
+
+
+class Evaluation(NamedTuple):
+    """Mean loss on some images, their scores (N, 2), and which are right: bool (N,), on the CPU."""
+
+    loss: float
+    scores: Tensor
+    correct: Tensor
+
+    @property
+    def accuracy(self) -> float:
+        """The share of images that are right."""
+        return self.correct.sum().item() / len(self.correct)
+
+
 @torch.inference_mode()
-def evaluate(model: SmallNet, examples: tuple[Tensor, Tensor], loss: str) -> tuple[float, Tensor]:
-    """Mean loss on normalised images with labels, and which are classified rightly: (N,) bool."""
+def evaluate(model: SmallNet, examples: tuple[Tensor, Tensor], loss: str) -> Evaluation:
+    """Score normalised images (N, C, H, W) with labels (N,), in evaluation mode."""
     images, labels = examples
     training = model.training
     model.eval()
-    scores = torch.cat([model(part) for part in images.split(EVALUATION_BATCH)])
+    scores = torch.empty(len(images), 2, device=images.device)
+    for part in interleaved(len(images)):
+        scores[part] = model(images[part])
     model.train(training)
     correct = (scores.argmax(dim=1) == labels).cpu()
-    return classification_loss(scores, labels, loss).item(), correct
-
-
-@contextmanager
-def frozen_statistics(model: SmallNet, frozen: bool) -> Iterator[None]:
-    """While it lasts, batches leave batch normalisation's running averages as they are."""
-    layers = [layer for layer in model if isinstance(layer, nn.BatchNorm2d) and frozen]
-    before = [layer.momentum for layer in layers]
-    for layer in layers:
-        layer.momentum = 0.0
-    try:
-        yield
-    finally:
-        for layer, momentum in zip(layers, before, strict=True):
-            layer.momentum = momentum
+    return Evaluation(classification_loss(scores, labels, loss).item(), scores.cpu(), correct)
 
 
 def _on_device(task: Task, examples: Examples, device: torch.device) -> tuple[Tensor, Tensor]:

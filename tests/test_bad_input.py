@@ -308,7 +308,7 @@ def weights_file(content):
 def reference_file(change):
     """The bundled results after a change to the record in one of their files."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(comparison, "REFERENCE", data_folder())
+        patch.setattr(comparison, "PILOT", data_folder())
         data_folder().mkdir(parents=True)
         path = sorted((BUNDLED / "reference").glob("*.json"))[0]
         record = json.loads(path.read_text())

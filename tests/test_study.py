@@ -4,9 +4,10 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import psutil
 import pytest
@@ -14,14 +15,16 @@ import pytest
 from course_lib.analysis.results import (
     read_result,
     read_results,
+    result_path,
     results_table,
     show_table,
     write_result,
 )
 from course_lib.arms import ARMS
+from course_lib.images.tasks import load_task
 from course_lib.paper import EXPERIMENTS, PAPER
-from course_lib.study import run, settings_of, study
-from course_lib.support.files import runs_folder
+from course_lib.study import _key, _record, planned_study, run, settings_of, study
+from course_lib.support.files import claimed, runs_folder
 from course_lib.support.validation import CourseError
 from course_lib.training import Recipe
 
@@ -40,7 +43,7 @@ def test_the_papers_seventeen_rows():
 
 def test_a_run_is_written_and_never_done_twice(tmp_path):
     first = run(settings_of(**MNIST), tmp_path)
-    (path,) = tmp_path.iterdir()
+    (path,) = tmp_path.glob("*.json")
     stamp = path.stat().st_mtime_ns
     again = run(settings_of(**MNIST), tmp_path)
     assert path.stat().st_mtime_ns == stamp
@@ -54,12 +57,12 @@ def test_a_run_is_written_and_never_done_twice(tmp_path):
 )  # fmt: skip
 def test_the_key_holds_everything_that_decides(tmp_path, change):
     keys = {run(settings_of(**{**MNIST, **c}), tmp_path).key for c in ({}, change)}
-    assert len(keys) == 2 and len(list(tmp_path.iterdir())) == 2
+    assert len(keys) == 2 and len(list(tmp_path.glob("*.json"))) == 2
 
 
 def test_a_damaged_result_is_done_again(tmp_path):
     first = run(settings_of(**MNIST), tmp_path)
-    (path,) = tmp_path.iterdir()
+    (path,) = tmp_path.glob("*.json")
     whole = path.read_text()
     record = json.loads(whole)
     broken = [whole[:200], "", "[]", json.dumps(record | {"key": "0" * 12})]
@@ -157,6 +160,89 @@ def test_twenty_kills_lose_nothing(tmp_path):
     assert not foreign and len(results) == len(peace) == 10
     tables = [results_table(part).drop(columns="seconds") for part in (results, peace)]
     assert tables[0].equals(tables[1])
+
+
+@pytest.mark.slow
+def test_two_studies_at_once_share_the_work(tmp_path):
+    """Twelve runs, two studies started together: each run is trained once."""
+    program = (
+        "import sys; from pathlib import Path; from course_lib import study;"
+        "train = study._train;"
+        "study._train = lambda index, *rest: (print('trained', index, flush=True), train(index, *rest))[1];"
+        "study.parallel = __import__('contextlib').contextmanager(lambda *_: (yield lambda jobs: (f(*a) for f, a, _ in jobs)));"
+        "study.study(['mnist-0-vs-8'], ['none'], range(12), epochs=2, images_per_class=20, folder=Path(sys.argv[1]))"
+    )
+    command = [sys.executable, "-c", program, str(tmp_path)]
+    both = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    trained = [
+        line
+        for process in both
+        for line in process.communicate(timeout=120)[0].splitlines()
+        if line.startswith("trained")
+    ]
+    assert [process.returncode for process in both] == [0, 0]
+    assert len(trained) == len(set(trained)) == 12 == len(read_results(tmp_path)[0])
+
+
+def test_a_run_that_another_study_was_stopped_at_is_taken_over(tmp_path, monkeypatch):
+    monkeypatch.setattr("course_lib.study.WAIT_SECONDS", 0.01)
+    (path,) = [
+        result_path(tmp_path, result.settings, result.key)
+        for result in study(folder=tmp_path / "before", **STUDY)
+    ]
+    claim = claimed(path)
+    assert claimed(path) is None
+    threading.Timer(0.3, claim.release).start()
+    start = time.monotonic()
+    study(folder=tmp_path, **STUDY)
+    assert path.is_file() and time.monotonic() - start > 0.3
+    study(folder=tmp_path, **STUDY)  # its claim was given back: this one does not wait
+
+
+def test_a_failing_run_gives_its_claim_back(tmp_path, monkeypatch):
+    def fails(*_):
+        raise CourseError("no more")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("course_lib.study.write_result", fails)
+        with pytest.raises(CourseError, match="no more"):
+            study(folder=tmp_path, **STUDY)
+    assert len(study(folder=tmp_path, **STUDY)) == 1
+
+
+def test_a_choice_that_is_added_later_changes_no_key(monkeypatch, tmp_path):
+    """A recipe's defaults are not in the key, so that finished runs stay finished."""
+    settings = settings_of(**MNIST)
+    record = _record(settings, load_task("mnist-0-vs-8", images_per_class=20))
+    key = _key(record)
+
+    @dataclass(frozen=True)
+    class LaterRecipe(Recipe):
+        colour: str = "blue"
+
+    monkeypatch.setattr("course_lib.study.Recipe", LaterRecipe)
+    assert _key(record | {"colour": "blue"}) == key
+    assert _key(record | {"colour": "red"}) != key
+    assert _key(record | {"epochs": 3}) != key and _key(record | {"epochs": 40}) != key
+
+
+def test_the_plan_is_trained_in_its_order_and_what_is_bundled_is_read(tmp_path, monkeypatch):
+    plan = [("mnist-0-vs-8", arm, seed) for seed in (140, 141) for arm in ("none", "neural")]
+    monkeypatch.setattr("course_lib.study.PLAN", plan)
+    small = {"epochs": 1, "images_per_class": 20}
+    make = settings_of
+    monkeypatch.setattr("course_lib.study.settings_of", lambda *words: make(*words, **small))
+    bundled = tmp_path / "bundled"
+    monkeypatch.setattr("course_lib.study.STUDY", bundled)
+    run(make(*plan[1], **small), bundled)
+    results = planned_study(workers=1)
+    assert [(r.task, r.arm, r.seed) for r in results] == plan
+    written = sorted(
+        (runs_folder() / "plan").glob("*.json"), key=lambda path: path.stat().st_mtime_ns
+    )
+    assert [path.name.split("--")[1:3] for path in written] == [
+        ["none", "seed-140"], ["none", "seed-141"], ["neural", "seed-141"],
+    ]  # fmt: skip
 
 
 def test_table(tmp_path):

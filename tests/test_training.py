@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from course_lib.images.tasks import load_task
-from course_lib.models import SmallNet
+from course_lib.models import READINGS, SmallNet, interleaved
 from course_lib.support.devices import find_device
 from course_lib.support.validation import CourseError
 from course_lib.training import Recipe, evaluate, fit
@@ -36,15 +36,15 @@ def test_history_is_whole(tiny_task):
     assert history.best_epoch == history.curves["validation_accuracy"].index(
         max(history.curves["validation_accuracy"])
     )
-    assert history.best_accuracy == history.validation_correct_best.double().mean().item()
-    assert len(history.test_correct_best) == len(history.test_correct_last) == 20
+    assert history.best_accuracy == history.correct["validation_best"].double().mean().item()
+    assert {len(right) for right in history.correct.values()} == {20} and len(history.correct) == 4
     assert not model.training
 
 
 def test_correctness_is_that_of_the_model(tiny_task):
     model, history = fit(tiny_task, recipe=Recipe(epochs=2))
     scores = model(tiny_task.normalise(tiny_task.test.images))
-    assert torch.equal(scores.argmax(dim=1) == tiny_task.test.labels, history.test_correct_last)
+    assert torch.equal(scores.argmax(dim=1) == tiny_task.test.labels, history.correct["test_last"])
 
 
 def test_measures_are_weighted_by_images(tiny_task):
@@ -57,10 +57,10 @@ def test_measures_are_weighted_by_images(tiny_task):
     assert right == pytest.approx(round(right), abs=1e-9)
     model = SmallNet(3, 8)
     images = task.train.images.float()
-    loss, correct = evaluate(model, (images, task.train.labels), "sigmoid")
+    loss, _, correct = evaluate(model, (images, task.train.labels), "sigmoid")
     model.eval()
     one_by_one = [
-        evaluate(model, (images[k : k + 1], task.train.labels[k : k + 1]), "sigmoid")[0]
+        evaluate(model, (images[k : k + 1], task.train.labels[k : k + 1]), "sigmoid").loss
         for k in range(48)
     ]
     assert loss == pytest.approx(sum(one_by_one) / 48, rel=1e-5)
@@ -133,6 +133,57 @@ def test_arms_share_initial_weights_and_order_of_originals(tiny_task, monkeypatc
     assert not torch.equal(drawn[0], drawn[1]), "each epoch has an order of its own"
 
 
+@pytest.mark.parametrize("arm", ["none", "neural"])
+def test_readings_of_the_running_averages(tiny_task, arm):
+    """Each reading against averages that are kept or computed the long way."""
+    recipe = Recipe(epochs=3, batch_size=16, last_epochs=2, learning_rate=1e-3)
+    _, history = fit(tiny_task, arm, recipe)
+    images = tiny_task.normalise(tiny_task.train.images)
+    unseen = {
+        name: (tiny_task.normalise(part.images), part.labels)
+        for name, part in (("validation", tiny_task.validation), ("test", tiny_task.test))
+    }
+    assert history.times_right.keys() == set(READINGS)
+    for reading in READINGS:
+        # A training under this reading alone: the same weights, other averages.
+        model, alone = fit(
+            tiny_task, arm, dataclasses.replace(recipe, running_statistics=reading, readings=False)
+        )
+        assert alone.times_right.keys() == {reading}
+        for name, counts in alone.times_right[reading].items():
+            assert torch.equal(counts, history.times_right[reading][name]), (reading, name)
+            assert counts.max() == 2 and counts.dtype == torch.uint8
+        for name, examples in unseen.items():
+            assert torch.equal(
+                evaluate(model, examples, "sigmoid").correct, alone.correct[f"{name}_last"]
+            )
+        if reading == "recalibrated":  # 48 images are one batch
+            first = torch.relu(model[0](images))
+            assert torch.allclose(model[2].running_mean, first.mean(dim=(0, 2, 3)), atol=1e-5)
+            assert torch.allclose(model[2].running_var, first.var(dim=(0, 2, 3)), rtol=1e-3)
+        if reading == "batch":
+            assert model[2].running_mean is None and not model.training
+
+
+def test_scores_and_correctness_are_of_the_same_images(tiny_task):
+    _, history = fit(tiny_task, "neural", Recipe(epochs=3, batch_size=16))
+    assert history.scores.keys() == history.correct.keys()
+    for name, scores in history.scores.items():
+        labels = (tiny_task.test if "test" in name else tiny_task.validation).labels
+        assert torch.equal(scores.argmax(dim=1) == labels, history.correct[name])
+
+
+def test_evaluation_batches_mix_the_classes():
+    """Batch statistics of one class alone would tell which class it is."""
+    labels = torch.arange(1001) // 501
+    parts = interleaved(len(labels))
+    assert len(parts) == 6 and all(len(labels[part]) <= 200 for part in parts)
+    assert all(0.48 < labels[part].float().mean() < 0.52 for part in parts)
+    assert sorted(torch.cat([torch.arange(1001)[part] for part in parts]).tolist()) == [
+        *range(1001)
+    ]
+
+
 def test_copies_are_trained_on(tiny_task):
     _, plain = fit(tiny_task, recipe=Recipe(epochs=2))
     _, doubled = fit(tiny_task.with_copies(255 - tiny_task.train.images), recipe=Recipe(epochs=2))
@@ -171,6 +222,8 @@ def test_find_device():
         ({"learning_rate": 0}, "learning_rate 0 must be"),
         ({"learning_rate": float("nan")}, "learning_rate nan must be"),
         ({"loss": "hinge"}, "loss 'hinge' is unknown"),
+        ({"last_epochs": 0}, "last_epochs 0 must be"),
+        ({"last_epochs": 36}, "last_epochs 36 is more than 35"),
         ({"seed": "1"}, "seed '1' must be"),
         ({"device": "tpu"}, "device 'tpu' is unknown .*choose one of auto, cpu, cuda, mps"),
         ({"threads": 0}, "threads 0 must be"),

@@ -17,7 +17,7 @@ from course_lib.paper import PAPER
 from course_lib.support.files import BUNDLED
 from course_lib.support.validation import CourseError, choose
 
-REFERENCE = BUNDLED / "reference"
+PILOT = BUNDLED / "reference" / "pilot"
 # "best validation" is the paper's protocol; in "last validation" no epoch is chosen; "test" is of
 # held-out images, at the epoch that was best on validation.
 MEASURES = {
@@ -29,8 +29,8 @@ DIFFERENCES = ("mean", "low", "high", "bootstrap_low", "bootstrap_high", "paper 
 
 
 def reference_results() -> list[Result]:
-    """The replication in `data/reference/`, less seeds that lack runs which others have."""
-    results, foreign = read_results(REFERENCE)
+    """The pilot, five seeds in `data/reference/pilot/`, less seeds that lack runs which others have."""
+    results, foreign = read_results(PILOT)
     if foreign:
         raise CourseError(f"{foreign[0]} is damaged: get the course's data/reference/ again")
     rows = {(result.seed, result.task, result.arm) for result in results}

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from math import nan
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -15,7 +16,8 @@ import pandas as pd
 from course_lib.paper import PAPER
 from course_lib.support.files import write_whole
 
-BITS = {"0": False, "1": True}  # as a file holds which images are right
+SCORED = 500  # images of a part: scores, ids and times right of larger ones are not kept
+CORRECT = {"validation_best", "test_best", "test_last"}  # what every file holds, the pilot's too
 T = TypeVar("T")
 
 
@@ -38,8 +40,13 @@ class Result:
         key: a digest of the settings, which is part of the file's name.
         curves: name → one value per epoch.
         best_epoch: the first epoch with the highest validation accuracy, from 0.
-        correct: which images are right, bool (N,): "validation_best", "test_best", "test_last".
+        correct: which images are right, bool (N,): "validation_best", "validation_last",
+            "test_best", "test_last"; the pilot's files lack the second, and the rest below.
         environment: versions, hardware and date, which decide nothing.
+        scores: of the same images, before any sigmoid, half precision (N, 2).
+        times_right: a reading of batch normalisation's averages and a part, as in
+            "all validation" → in how many of the last epochs each image was right, (N,).
+        images: "validation", "test" → the images' ids (see `images.tasks.image_ids`).
     """
 
     settings: dict
@@ -49,6 +56,9 @@ class Result:
     correct: dict[str, np.ndarray]
     environment: dict
     seconds: float
+    scores: dict[str, np.ndarray] = field(default_factory=dict)
+    times_right: dict[str, np.ndarray] = field(default_factory=dict)
+    images: dict[str, list[str]] = field(default_factory=dict)
 
     task, arm, source = _Setting[str](), _Setting[str](), _Setting[str]()
     seed, epochs = _Setting[int](), _Setting[int]()
@@ -80,6 +90,22 @@ class Result:
         """Accuracy on the held-out test images of the model of the best epoch."""
         return float(self.correct["test_best"].mean())
 
+    @property
+    def unseen_accuracy(self) -> float:
+        """Accuracy averaged over the last epochs, on all images that training never saw.
+
+        Nothing is chosen by these images, neither epoch nor arm; nan for a run of the pilot.
+        """
+        return self.accuracy_under(self.settings["running_statistics"])
+
+    def accuracy_under(self, reading: str) -> float:
+        """`unseen_accuracy` under a reading of batch normalisation's averages; nan if not kept."""
+        names = [f"{reading} {part}" for part in ("validation", "test")]
+        if not set(names) <= self.times_right.keys():
+            return nan
+        counts = np.concatenate([self.times_right[name] for name in names])
+        return float(counts.mean() / min(self.settings["last_epochs"], self.epochs))
+
 
 def result_path(folder: Path, settings: dict, key: str) -> Path:
     """`<task>--<arm>--seed-<seed>--<key>.json`: names for people, the key for certainty."""
@@ -90,8 +116,15 @@ def write_result(result: Result, folder: Path) -> Path:
     """Write a result under its own name; CourseError if the folder cannot be written."""
     record = asdict(result)
     for name, right in result.correct.items():
-        record["correct"][name] = "".join(np.where(right, "1", "0"))
-    text = json.dumps(record, indent=1, allow_nan=True) + "\n"
+        record["correct"][name] = f"{len(right)}:{np.packbits(right).tobytes().hex()}"
+    for name, counts in result.times_right.items():
+        record["times_right"][name] = "".join(np.base_repr(count, 36) for count in counts)
+    for name, scores in result.scores.items():
+        halves = scores.astype("<f2").tobytes()
+        record["scores"][name] = base64.b64encode(halves).decode("ascii")
+    record["images"] = {part: " ".join(ids) for part, ids in result.images.items()}
+    lines = [f"{json.dumps(name)}: {json.dumps(value)}" for name, value in record.items()]
+    text = "{\n" + ",\n".join(lines) + "\n}\n"
     path = result_path(folder, result.settings, result.key)
     write_whole(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
     return path
@@ -101,19 +134,36 @@ def read_result(path: Path) -> Result | None:
     """The result in a file, or None if the file is absent, damaged or no result."""
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
-        for name, text in record["correct"].items():
-            record["correct"][name] = np.array([BITS[bit] for bit in text])
+        record["correct"] = {name: _bits(text) for name, text in record["correct"].items()}
+        for name, text in record.get("times_right", {}).items():
+            record["times_right"][name] = np.array([int(digit, 36) for digit in text], np.uint8)
+        for name, text in record.get("scores", {}).items():
+            halves = np.frombuffer(base64.b64decode(text, validate=True), "<f2")
+            record["scores"][name] = halves.reshape(len(record["correct"][name]), 2)
+        for part, text in record.get("images", {}).items():
+            record["images"][part] = text.split()
         result = Result(**record)
         whole = (
             path == result_path(path.parent, result.settings, result.key)
             and {len(curve) for curve in result.curves.values()} == {result.epochs}
-            and set(result.correct) == {"validation_best", "test_best", "test_last"}
+            and result.correct.keys() >= CORRECT
             and 0 <= result.best_epoch < result.epochs
             and bool(_row(result) and result.environment["date"])
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
     return result if whole else None
+
+
+def _bits(text: str) -> np.ndarray:
+    """Which images are right: "6:b4", their number and hexadecimal bits; the pilot's: "101101"."""
+    count, colon, digits = text.partition(":")
+    if colon:
+        bits = np.frombuffer(bytes.fromhex(digits), np.uint8)
+        if len(bits) != -(-int(count) // 8):
+            raise ValueError(f"{text!r} holds {len(bits)} bytes")
+        return np.unpackbits(bits, count=int(count)).astype(bool)
+    return np.array([{"0": False, "1": True}[bit] for bit in text])
 
 
 def read_results(folder: Path) -> tuple[list[Result], list[Path]]:

@@ -31,6 +31,8 @@ ARMS = {
         Arm("control", "paper", "each batch", 3, RED, needs=("pairs",),
             augmenter=partial(neural.neural, alone=True)),
         # Every training image twice an epoch: as many steps as the arms with 2N images take.
+        Arm("traditional-fresh", "ours", "each epoch", 2, BLUE, "--", fresh=traditional.fresh,
+            facts=traditional.facts),
         Arm("none-matched", "ours", "never", 2, GREY, "--",
             copies=lambda task, choices, seed, device: task.train.images),
         Arm("pair-mean", "ours", "each batch", 3, PURPLE, needs=("pairs",),

@@ -1,6 +1,6 @@
 """What an arm is: an entry of the registry in `course_lib.arms`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -26,13 +26,15 @@ class Arm:
 
     name: str
     whose: str  # "paper" or "ours"
-    made: str  # when its images are: "never", "once" before training, or for "each batch"
+    made: str  # when its images are: "never", "once" before training, "each epoch", "each batch"
     cost: int  # of an epoch, in passes over the training images
     colour: str  # of its curves, as is the line
     line: str = "-"
     needs: tuple[str, ...] = ()  # "colour" images, two images per class to make "pairs" of
     # (task, choices, seed, device) → a uint8 copy of each training image, (N, C, H, W)
     copies: Callable[[Task, Choices, int, str], Tensor] | None = None
+    # (training images on their device, task, choices, seed) → such copies, new for each epoch
+    fresh: Callable[[Tensor, Task, Choices, int], Iterator[Tensor]] | None = None
     # (normalised training images, labels, choices) → what makes images for each batch
     augmenter: Callable[[Tensor, Tensor, Choices], Augmenter] | None = None
     # (task, choices, device) → what else decides its images, for a result's record and key

@@ -6,6 +6,7 @@ Torchvision's draw one set of amounts for a whole batch; here all are drawn and 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -78,6 +79,13 @@ def chosen(task: Task, choices: Choices) -> Transforms:
 def copies(task: Task, choices: Choices, seed: int, device: str) -> Tensor:
     """The arm `traditional`: one transformed copy of each training image, made once."""
     return traditional(task.train.images, chosen(task, choices), stream(seed, "traditional"))
+
+
+def fresh(images: Tensor, task: Task, choices: Choices, seed: int) -> Iterator[Tensor]:
+    """The arm `traditional-fresh`: a new copy of each image for each epoch, on their device."""
+    transforms, draws = chosen(task, choices), stream(seed, "traditional")
+    while True:
+        yield traditional(images, transforms, draws)
 
 
 def facts(task: Task, choices: Choices, device: str) -> dict[str, object]:

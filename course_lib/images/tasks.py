@@ -18,6 +18,18 @@ from course_lib.support.randomness import stream
 from course_lib.support.validation import CourseError, check_labels, choose, tensor, whole_number
 
 WNIDS = {"dogs": "n02099601", "cats": "n02123394", "goldfish": "n01443537"}
+# Tiny ImageNet's classes of each kind, all of them.
+BREEDS = {
+    "dogs": ("n02085620", "n02094433", "n02099601", "n02099712", "n02106662", "n02113799"),
+    "cats": ("n02123045", "n02123394", "n02124075"),
+    "goldfish": ("n01443537",),
+}
+POOLED = {
+    "all-dogs-vs-all-cats": ("dogs", "cats"),
+    "all-dogs-vs-goldfish": ("dogs", "goldfish"),
+}  # one class of all breeds: "500 images from dogs" (§4) may mean it
+POOLED_COUNT = 500  # images per class to train and validate on
+FOLDS = 5  # "divided by a 80:20 split between training and validation" (§4)
 SCENES = {"dogs": "dog", "cats": "cat", "goldfish": "goldfish"}
 TASKS = ("dogs-vs-goldfish", "dogs-vs-cats", "mnist-0-vs-8")
 FOLDER = "folder:"  # begins the name of a task of your own, before its folder's path
@@ -28,7 +40,6 @@ SOURCES = {
     "folder": "pictures of your own",
 }
 STAND_IN_COUNTS = (500, 50)  # scenes per class to train and validate on, and held out
-TRAINING_SHARE = 0.8  # "divided by a 80:20 split between training and validation" (§4)
 
 
 @dataclass(frozen=True)
@@ -98,26 +109,30 @@ def load_task(
 ) -> Task:
     """Load a task, split into training, validation and test images (§4). Nothing is downloaded.
 
-    The test set is whole and the same for all seeds (for Tiny ImageNet, its validation images).
+    The test set is whole and the same for all seeds (for Tiny ImageNet, its validation images; for
+    a task of POOLED, also the training images that its 500 per class leave over).
 
     Args:
-        name: One of TASKS, two Tiny ImageNet classes (`n02099601-vs-n02123394`) or `folder:PATH`.
+        name: One of TASKS or POOLED, two Tiny ImageNet classes (`n02099601-vs-n02123394`) or
+            `folder:PATH`.
         source: One of SOURCES, or "auto": the paper's images if on disk, else the stand-in.
-        seed: Decides the split, which is 80:20 and stratified; all arms of a seed share it.
+        seed: Decides the split, which is 80:20 and stratified; all arms of a seed share it. Seeds
+            0–4, 5–9, … each validate five disjoint fifths of the images, in one random order.
         images_per_class: How many images to use, 5 or more; None is all (500; MNIST 1,000).
     """
+    whole_number("seed", seed, at_least=0)
     if isinstance(name, str) and name.startswith(FOLDER):
         name, classes, pool, test, source = _own_pictures(name.removeprefix(FOLDER), source)
     else:
         classes = _classes(name)
         pool, test, source = _load_parts(name, classes, source)
-    kept = [_shuffled(pool, label, seed) for label in (0, 1)]
+    kept = [_shuffled(pool, label, seed // FOLDS) for label in (0, 1)]
     if images_per_class is not None:
         count = whole_number("images_per_class", images_per_class, at_least=5)
         if count > (most := min(map(len, kept))):
             raise CourseError(f"images_per_class {count} is more than the {most} of {name}")
         kept = [images[:count] for images in kept]
-    split = [images.tensor_split([round(TRAINING_SHARE * len(images))]) for images in kept]
+    split = [_fold(images, seed % FOLDS) for images in kept]
     train, validation = (labelled(parts) for parts in zip(*split, strict=True))
     mean, std = _channel_statistics(train.images)
     return Task(name, source, classes, train, validation, test, mean, std)
@@ -129,7 +144,7 @@ def _classes(name: str) -> tuple[str, str]:
             raise CourseError(f"task {name!r} names one class twice: choose two different wnids")
         return pair[1], pair[2]
     if name not in TASKS:
-        choose("task", name, [*TASKS, "WNID-vs-WNID", f"{FOLDER}PATH"])
+        choose("task", name, [*TASKS, *POOLED, "WNID-vs-WNID", f"{FOLDER}PATH"])
     first, second = name.removeprefix("mnist-").split("-vs-")
     return first, second
 
@@ -138,7 +153,7 @@ def _load_parts(name: str, classes: tuple[str, str], source: str) -> tuple[Examp
     if name == "mnist-0-vs-8":
         choose(f"source of {name}", source, ("auto", "mnist"))
         return *load_zeros_and_eights(), "mnist"
-    drawn = all(kind in SCENES for kind in classes)
+    drawn = all(kind in SCENES for kind in classes) and name not in POOLED
     allowed = ("auto", "tiny-imagenet", "stand-in") if drawn else ("auto", "tiny-imagenet")
     choose(f"source of {name}", source, allowed)
     root = find_tiny_imagenet()
@@ -148,8 +163,22 @@ def _load_parts(name: str, classes: tuple[str, str], source: str) -> tuple[Examp
         repair = "put tiny-imagenet-200.zip or its folder under data/"
         repair += ", or name their folder in COURSE_DATA"
         raise CourseError(f"source 'tiny-imagenet' is not on disk: {repair}")
+    if name in POOLED:
+        return *_pooled(root, *POOLED[name]), "tiny-imagenet"
     wnids = [WNIDS.get(kind, kind) for kind in classes]
     return *load_tiny_imagenet(root, wnids), "tiny-imagenet"
+
+
+def _pooled(root: Path, *kinds: str) -> tuple[Examples, Examples]:
+    """500 images of all breeds of each kind, always the same ones, and all others to test on."""
+    pool, test = [], []
+    for kind in kinds:
+        images, held_out = load_tiny_imagenet(root, BREEDS[kind])
+        order = torch.randperm(len(images.labels), generator=stream(0, f"pool of {kind}"))
+        chosen, left = order.split([POOLED_COUNT, len(order) - POOLED_COUNT])
+        pool.append(images.images[chosen])
+        test.append(torch.cat([images.images[left.sort().values], held_out.images]))
+    return labelled(pool), labelled(test)
 
 
 def _own_pictures(path: str, source: str) -> tuple[str, tuple[str, str], Examples, Examples, str]:
@@ -169,10 +198,22 @@ def _stand_in(kinds: tuple[str, str]) -> tuple[Examples, Examples]:
     return labelled([part[:pool] for part in scenes]), labelled([part[pool:] for part in scenes])
 
 
-def _shuffled(pool: Examples, label: int, seed: int) -> Tensor:
-    """Images of one class, in the random order that this seed gives."""
+def image_ids(images: Tensor) -> list[str]:
+    """The first 8 digits of each image's SHA-256: uint8 (N, C, H, W) → N texts."""
+    return [hashlib.sha256(image.numpy().tobytes()).hexdigest()[:8] for image in images]
+
+
+def _shuffled(pool: Examples, label: int, block: int) -> Tensor:
+    """Images of one class, in the random order that this block of five seeds has."""
     images = pool.images[pool.labels == label]
-    return images[torch.randperm(len(images), generator=stream(seed, f"split {label}"))]
+    return images[torch.randperm(len(images), generator=stream(block, f"split {label}"))]
+
+
+def _fold(images: Tensor, fold: int) -> tuple[Tensor, Tensor]:
+    """Training and validation images: fold 0 validates the last fifth, fold 4 the first."""
+    bounds = [round(share * len(images) / FOLDS) for share in range(FOLDS + 1)]
+    low, high = bounds[FOLDS - 1 - fold], bounds[FOLDS - fold]
+    return torch.cat([images[:low], images[high:]]), images[low:high]
 
 
 def _channel_statistics(images: Tensor) -> tuple[Tensor, Tensor]:

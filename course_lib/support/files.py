@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from filelock import FileLock, Timeout
 
 from course_lib.support.validation import CourseError
 
@@ -52,6 +53,19 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
     finally:
         with suppress(OSError):
             temporary.unlink()
+
+
+def claimed(path: Path) -> FileLock | None:
+    """A claim on making a file, until it is released or its process ends; None: another has it."""
+    lock = FileLock(path.parent / ".claims" / f"{path.stem}.lock", thread_local=False)
+    try:
+        Path(lock.lock_file).parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire(blocking=False)
+    except Timeout:
+        return None
+    except OSError as error:
+        raise CourseError(f"cannot write {lock.lock_file}: {error.strerror or error}") from error
+    return lock
 
 
 def read_arrays(path: Path) -> Arrays | None:

@@ -194,7 +194,7 @@ def test_augnet_has_no_part_in_validation_and_test(tiny_task, arm, monkeypatch):
     assert calls == [16] * 6, "the 48 training images an epoch, and no others"
     assert not any(isinstance(module, AugNet) for module in model.modules())
     scores = model(tiny_task.normalise(tiny_task.test.images))
-    assert torch.equal(scores.argmax(dim=1) == tiny_task.test.labels, history.test_correct_last)
+    assert torch.equal(scores.argmax(dim=1) == tiny_task.test.labels, history.correct["test_last"])
 
 
 @pytest.mark.parametrize("arm", LEARNED)

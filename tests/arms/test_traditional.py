@@ -1,4 +1,5 @@
 import math
+from itertools import islice
 
 import numpy as np
 import pytest
@@ -10,11 +11,14 @@ from course_lib.arms.traditional import (
     PICTURES,
     Transforms,
     affine_matrices,
+    copies,
+    fresh,
     hue_matrices,
     traditional,
     transforms_for,
 )
 from course_lib.support.validation import CourseError
+from course_lib.training import Recipe, fit
 
 OFF = dict.fromkeys(BOUNDS, 0.0)
 NAMES = list(BOUNDS)
@@ -149,3 +153,41 @@ def test_bad_images(images):
         traditional(images[0], PICTURES, rng())
     with pytest.raises(CourseError, match="hue 0.04 must be 0 for grey images"):
         traditional(images[:, :1], PICTURES, rng())
+
+
+def test_fresh_copies_differ_from_epoch_to_epoch_and_start_with_the_frozen_ones(tiny_task):
+    images, recipe = tiny_task.train.images, Recipe()
+    epochs = list(islice(fresh(images, tiny_task, recipe, seed=3), 3))
+    assert torch.equal(epochs[0], copies(tiny_task, recipe, 3, "cpu"))
+    for one, other in ((0, 1), (1, 2), (0, 2)):
+        same = (epochs[one] == epochs[other]).flatten(1).all(dim=1)
+        assert same.sum() < 3, "nearly every image is transformed anew"
+
+
+def test_an_epoch_of_fresh_copies_holds_each_image_and_its_own_copy(tiny_task, monkeypatch):
+    """Labels, originals in every epoch, and copies that come from the image with that label."""
+    seen = []
+
+    def watch(model, augmenter, optimiser, images, labels, *_):
+        seen.append((tiny_task.denormalise(images), labels))
+        return {}
+
+    monkeypatch.setattr("course_lib.training.train_step", watch)
+    fit(tiny_task, "traditional-fresh", Recipe(epochs=2, batch_size=96, transforms="flip"), seed=1)
+    known = {
+        image.numpy().tobytes(): label.item()
+        for image, label in zip(tiny_task.train.images, tiny_task.train.labels, strict=True)
+    }
+    held_out = {image.numpy().tobytes() for image in tiny_task.validation.images}
+    flipped = []
+    for images, labels in seen:
+        plain = [image.numpy().tobytes() for image in images]
+        mirrored = [image.flip(-1).contiguous().numpy().tobytes() for image in images]
+        assert set(known) <= set(plain), "every original is there"
+        for straight, turned, label in zip(plain, mirrored, labels.tolist(), strict=True):
+            assert known.get(straight, known.get(turned)) == label
+        assert not held_out & {*plain, *mirrored}
+        pairs = zip(plain, mirrored, strict=True)
+        flipped.append({turned for straight, turned in pairs if straight not in known})
+    assert len(seen) == 2 and flipped[0] != flipped[1]
+    assert all(12 < len(images) < 36 for images in flipped), "half of 48 copies are mirrored"

@@ -1,9 +1,11 @@
+import hashlib
+
 import numpy as np
 import pytest
 import torch
 from conftest import WNIDS, official_files, write_official
 
-from course_lib.images.tasks import TASKS, load_task
+from course_lib.images.tasks import BREEDS, POOLED, TASKS, image_ids, load_task
 from course_lib.support.files import data_folder
 from course_lib.support.validation import CourseError
 
@@ -56,6 +58,43 @@ def test_seed_decides_the_split(task):
 def test_source_is_told(task):
     assert task.source in task.title
     assert ("stand-in" in str(task)) == (task.source == "stand-in")
+
+
+@pytest.mark.parametrize("size", [{}, {"images_per_class": 23}])
+def test_five_seeds_validate_every_image_once(size):
+    """Seeds 0–4 and 5–9: five disjoint fifths each, and what is not validated is trained on."""
+    for block in (0, 1):
+        tasks = [load_task("mnist-0-vs-8", seed=5 * block + fold, **size) for fold in range(5)]
+        held_out = [image_ids(task.validation.images) for task in tasks]
+        images = sorted(image_ids(tasks[0].train.images) + held_out[0])
+        assert sorted(sum(held_out, [])) == images
+        for task, ids in zip(tasks, held_out, strict=True):
+            assert sorted(image_ids(task.train.images) + ids) == images
+            assert abs(task.validation.labels.sum() - len(ids) / 2) <= 1
+    first, other = (load_task("mnist-0-vs-8", seed=seed, images_per_class=50) for seed in (0, 5))
+    assert image_ids(first.validation.images) != image_ids(other.validation.images)
+
+
+def test_image_ids_follow_the_pixels():
+    images = torch.arange(3 * 48, dtype=torch.uint8).view(3, 3, 4, 4)
+    slow = [hashlib.sha256(bytes(image.flatten().tolist())).hexdigest()[:8] for image in images]
+    assert image_ids(images) == slow and len(set(slow)) == 3
+
+
+def test_pooled_tasks(real_images):
+    for name, kinds in POOLED.items():
+        first, other = (load_task(name, seed=seed) for seed in (0, 1))
+        assert (len(first.train.labels), len(first.validation.labels)) == (800, 200)
+        pool = {*image_ids(first.train.images), *image_ids(first.validation.images)}
+        assert pool == {*image_ids(other.train.images), *image_ids(other.validation.images)}
+        assert len(pool) > 990 and not pool & set(image_ids(first.test.images))
+        for label, kind in enumerate(kinds):
+            breeds = len(BREEDS[kind])
+            assert (first.test.labels == label).sum() == 500 * breeds - 500 + 50 * breeds
+        two = load_task("n02085620-vs-n02123045")
+        if name == "all-dogs-vs-all-cats":
+            shares = set(image_ids(two.train.images)) & pool
+            assert 0 < len(shares) < 400, "some of each breed"
 
 
 def test_fewer_images():

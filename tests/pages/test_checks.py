@@ -56,7 +56,7 @@ def bundled(tmp_path, monkeypatch):
     copy = tmp_path / "bundled"
     shutil.copytree(BUNDLED, copy, ignore=shutil.ignore_patterns("MNIST", "cyclegan", "tiny-*"))
     monkeypatch.setattr(checks, "BUNDLED", copy)
-    monkeypatch.setattr(comparison, "REFERENCE", copy / "reference")
+    monkeypatch.setattr(comparison, "PILOT", copy / "reference" / "pilot")
     return copy
 
 
@@ -65,7 +65,7 @@ def test_damaged_bundled_files(bundled, no_kernel, capsys):
     data = bytearray(path.read_bytes())
     data[5000] ^= 1
     path.write_bytes(data)
-    next((bundled / "reference").iterdir()).write_text("{")
+    next((bundled / "reference" / "pilot").iterdir()).write_text("{")
     code, lines = report(capsys)
     assert code == 1
     (first, advice), (second, other) = wrong(lines)
