@@ -29,7 +29,7 @@ DIFFERENCES = ("mean", "low", "high", "bootstrap_low", "bootstrap_high", "paper 
 
 
 def reference_results() -> list[Result]:
-    """The pilot, five seeds in `data/reference/pilot/`, less seeds that lack runs which others have."""
+    """The pilot in `data/reference/pilot/`, less seeds that lack runs which others have."""
     results, foreign = read_results(PILOT)
     if foreign:
         raise CourseError(f"{foreign[0]} is damaged: get the course's data/reference/ again")

@@ -10,8 +10,6 @@ from course_lib.paper import CATS, GOLDFISH, MNIST
 from course_lib.support.files import BUNDLED
 
 STUDY = BUNDLED / "reference" / "study"
-MARGIN = 0.02  # "no difference" is one of less than two points
-EPOCHS_AVERAGED = 10
 ARMS_FIRST = (
     "neural", "control", "none-matched", "traditional", "traditional-fresh", "gan", "none",
 )  # fmt: skip
