@@ -22,8 +22,8 @@ import requests
 
 from course_lib.analysis.comparison import reference_results
 from course_lib.analysis.results import html_table, results_table
-from course_lib.pages.html import write_pages
-from course_lib.pages.run import list_notebooks
+from course_lib.pages.book import write_book
+from course_lib.pages.notebooks import list_notebooks
 from course_lib.pages.student import start
 from course_lib.support.files import COURSE, NOTEBOOKS
 

@@ -14,7 +14,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from nbgrader.preprocessors import ClearSolutions
 
 from course_lib.__main__ import main
-from course_lib.pages.run import list_notebooks
+from course_lib.pages.notebooks import list_notebooks
 from course_lib.pages.student import start, without_solutions
 from course_lib.support.files import COURSE, NOTEBOOKS
 from course_lib.support.validation import CourseError
