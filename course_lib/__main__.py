@@ -61,7 +61,8 @@ def book() -> None:
     from course_lib.support.files import NOTEBOOKS
 
     table = html_table(results_table(reference_results()))
-    print(f"Book: {write_book(list_notebooks(), NOTEBOOKS, runs_folder() / 'book', 'quick', table)}")
+    target = runs_folder() / "book"
+    print(f"Book: {write_book(list_notebooks(), NOTEBOOKS, target, 'quick', table)}")
 
 
 @course.command()

@@ -3,7 +3,7 @@
 import html
 import re
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from docutils import nodes
 from math_core import LatexError, LatexToMathML
@@ -52,8 +52,9 @@ def _forbid_the_web(app: Sphinx, page: str, template: str, context: dict, tree: 
     context["metatags"] = context.get("metatags", "") + meta
 
 
-def _keep_bars(app: Sphinx, what: str, name: str, thing: object, options: object, lines: list) -> None:
+def _keep_bars(*given: Any) -> None:
     """Outside code, |x| in a docstring is an absolute value, not a substitution."""
+    lines = given[-1]
     lines[:] = [re.sub(r"(`[^`]*`)|\|", lambda found: found[1] or r"\|", line) for line in lines]
 
 
@@ -72,8 +73,8 @@ def _read_targets(app: Sphinx) -> None:
     if sources.exists():
         for key, entry in parse_file(sources).entries.items():
             names = [" ".join(person.last_names) for person in entry.persons["author"]]
-            who = names[0] if len(names) == 1 else rf"{names[0]}\s+(?:(?:and|&)\s+{names[1]}|et al\.)"
-            pattern = rf"\b{who},?\s+\(?{entry.fields['year']}\b"
+            others = rf"\s+(?:(?:and|&)\s+{names[1]}|et al\.)" if names[1:] else ""
+            pattern = rf"\b{names[0]}{others},?\s+\(?{entry.fields['year']}\b"
             title = re.sub("[{}]", "", entry.fields["title"])
             targets[pattern] = Target(f"{BIBLIOGRAPHY}.html#cite-{key}", title)
 

@@ -1,4 +1,4 @@
-"""What nbgrader reads in the notebooks: which cells are exercises, which checks, for how many points."""
+"""What nbgrader reads in the notebooks: exercises, checks, and their points."""
 
 from functools import partial
 from pathlib import Path
