@@ -41,7 +41,7 @@ def _formula(display: bool):  # type: ignore[no-untyped-def]
             text = LatexToMathML().convert_with_local_state(latex, displaystyle=display)
         except LatexError:  # as it stands, if it is not understood
             text = f"<code class='latex'>{html.escape(latex)}</code>"
-        translator.body.append(f"<div class='math'>{text}</div>" if display else text)
+        translator.body.append(f"<div class='formula'>{text}</div>" if display else text)
         raise nodes.SkipNode
 
     return visit
