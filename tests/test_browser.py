@@ -111,14 +111,9 @@ def until(condition, seconds: float = 120):
 
 
 def copy_for_a_student(folder: Path) -> Path:
-    """Notebook 02 as `start` hands it out, without its outputs, so that new ones are seen."""
+    """Notebook 02 as `start` hands it out."""
     start(folder)
-    path = folder / "02_traditional.ipynb"
-    notebook = nbformat.read(path, as_version=4)
-    for cell in code_cells(notebook):
-        cell.outputs, cell.execution_count = [], None
-    nbformat.write(notebook, path)
-    return path
+    return folder / "02_traditional.ipynb"
 
 
 def code_cells(notebook: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:

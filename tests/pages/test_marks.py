@@ -104,6 +104,27 @@ def sources(notebook, kind):
 
 
 @pytest.mark.slow
+def test_nbgrader_hands_out_the_pages_that_start_makes(tmp_path):
+    assert main(["start", str(tmp_path / "work")]) == 0
+    assert main(["start", "--solutions", str(tmp_path / "source" / "course")]) == 0
+    execute(["nbgrader generate_assignment course"], tmp_path)
+    for path in list_notebooks():
+        ours, theirs = (
+            read(tmp_path / folder / path.name) for folder in ("work", "release/course")
+        )
+        assert [shown(cell) for cell in ours.cells] == [shown(cell) for cell in theirs.cells]
+
+
+def shown(cell):
+    """A cell without nbgrader's check sum and locks."""
+    metadata = {key: cell.metadata[key] for key in cell.metadata.keys() - {"deletable", "editable"}}
+    if "nbgrader" in metadata:
+        skip = {"checksum", "cell_type"}
+        metadata["nbgrader"] = {k: v for k, v in metadata["nbgrader"].items() if k not in skip}
+    return {**cell, "metadata": metadata}
+
+
+@pytest.mark.slow
 def test_three_submissions_get_the_marks_that_they_deserve(tmp_path):
     """By the guide's commands, with nbgrader's defaults; handed in: what `start` has given."""
     before, after = commands()
