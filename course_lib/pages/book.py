@@ -40,7 +40,6 @@ SETTINGS = {
     "numfig": True,
     "default_role": "literal",
     "autodoc_member_order": "bysource",
-    "autodoc_use_type_comments": False,  # there are none, and looking for them takes seconds
     "bibtex_cite_id": "cite-{key}",
     "myst_enable_extensions": ["dollarmath", "amsmath"],
     "myst_heading_anchors": 4,
