@@ -63,27 +63,29 @@ def run(preset: str, parameter: tuple[str, ...], timeout: int) -> None:
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or mps.")
 @click.option("--epochs", type=int, help="Instead of the preset's.")
 @click.option("--batch-size", type=int, help="Instead of 64.")
-@click.option("--plan", is_flag=True, help="The runs of notebooks/PLAN.md, in its order.")
+@click.option("--plan", help="study: the runs of notebooks/PLAN.md; readings: of page 07.")
 @click.pass_context
 def study(
     context: click.Context, tasks: str, task_folder: str | None, arms: str, seeds: str,
-    workers: str, plan: bool, **options: Any,
+    workers: str, plan: str | None, **options: Any,
 ) -> None:  # fmt: skip
     """Run many experiments in parallel; finished ones are not repeated."""
     from course_lib.analysis.results import results_table, show_table
     from course_lib.arms import ARMS
     from course_lib.images.tasks import FOLDER, TASKS
-    from course_lib.study import planned_study
+    from course_lib.study import planned_study, read_the_paper
     from course_lib.study import study as run_study
 
     side_by_side = int(workers) if workers.isdecimal() else workers
-    if plan:
+    if plan is not None:
+        planned = {"study": planned_study, "readings": read_the_paper}
+        choose("plan", plan, planned)
         sources = {name: context.get_parameter_source(name) for name in context.params}
         given = {name for name, source in sources.items() if source is not ParameterSource.DEFAULT}
         if others := sorted(given - {"plan", "workers", "scheduler"}):
             option = f"--{others[0].replace('_', '-')}"
             raise CourseError(f"{option} {context.params[others[0]]!r}: --plan decides all of it")
-        print(show_table(results_table(planned_study(side_by_side, options["scheduler"]))))
+        print(show_table(results_table(planned[plan](side_by_side, options["scheduler"]))))
         return
     names = TASKS if tasks == "all" else tasks.split(",")
     if task_folder is not None:

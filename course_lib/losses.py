@@ -8,17 +8,20 @@ from torch.nn import functional
 
 from course_lib.support.validation import checks
 
-CLASSIFICATION_LOSSES = ("sigmoid", "softmax")
+CLASSIFICATION_LOSSES = ("sigmoid", "softmax", "softmax-of-sigmoids")
 DISTANCES = {"absolute": functional.l1_loss, "squared": functional.mse_loss}  # for CycleGAN
 
 
 @checks(scores="N 2 float", labels="N labels", reading=CLASSIFICATION_LOSSES)
 def classification_loss(scores: Tensor, labels: Tensor, reading: str = "sigmoid") -> Tensor:
-    """L_c (§5): "cross entropy loss on the sigmoids of the scores of classes", in two readings.
+    """L_c (§5): "cross entropy loss on the sigmoids of the scores of classes", in three readings.
 
     sigmoid:  L_c = −mean over n, k of  y·log σ(s) + (1 − y)·log(1 − σ(s)),   y = one-hot labels
     softmax:  L_c = −mean over n of  log( exp s[n, label] / Σ_k exp s[n, k] )
+    softmax-of-sigmoids: the same with σ(s) for s; it cannot fall below log(1 + 1/e) = 0.313
     """
+    if reading == "softmax-of-sigmoids":
+        return functional.cross_entropy(scores.sigmoid(), labels)
     if reading == "softmax":
         return functional.cross_entropy(scores, labels)
     one_hot = functional.one_hot(labels, 2).to(scores.dtype)

@@ -26,7 +26,7 @@ class SmallNet(nn.Sequential):
     C = `channels`, 1 or 3; H = W = `side`, a multiple of 4. 8,406,114 parameters at 64×64×3.
     """
 
-    def __init__(self, channels: int = 3, side: int = 64) -> None:
+    def __init__(self, channels: int = 3, side: int = 64, dropout: float = 0.5) -> None:
         super().__init__(
             nn.Conv2d(channels, 16, kernel_size=3, padding="same"),  # (N, 16, H, W)
             nn.ReLU(),
@@ -41,7 +41,7 @@ class SmallNet(nn.Sequential):
             nn.Flatten(),  # (N, 2·H·W)
             nn.Linear(2 * side * side, 1024),
             nn.ReLU(),
-            nn.Dropout(0.5),
+            nn.Dropout(dropout),
             nn.Linear(1024, 2),  # (N, 2)
         )
 
@@ -55,9 +55,11 @@ def interleaved(count: int) -> list[slice]:
 class RunningAverages:
     """Batch normalisation's running averages of one training, under each of READINGS."""
 
-    def __init__(self, model: SmallNet) -> None:
+    def __init__(self, model: SmallNet, momentum: float) -> None:
         self.model = model
         self.layers: list[Any] = [part for part in model if isinstance(part, nn.BatchNorm2d)]
+        for layer in self.layers:
+            layer.momentum = momentum
         self.added = [torch.zeros_like(average) for average in self._averages()]
 
     def _averages(self) -> list[Tensor]:
@@ -124,16 +126,17 @@ class AugNet(nn.Module):
     All are normalised images (N, C, H, W); the output is linear. 8,275 parameters for C = 3.
     """
 
-    def __init__(self, channels: int = 3, initialisation: str = "glorot") -> None:
+    def __init__(
+        self, channels: int = 3, initialisation: str = "glorot", gain: float = 1.0
+    ) -> None:
         super().__init__()
         sizes = (2 * channels, 16, 16, 16, 16, channels)
         layers: list[nn.Module] = []
         for size_in, size_out in zip(sizes, sizes[1:], strict=False):
             layers += [nn.Conv2d(size_in, size_out, 3, padding="same"), nn.ReLU(inplace=True)]
         self.layers = nn.Sequential(*layers[:-1])
-        if initialisation == "glorot":  # as in the paper's TensorFlow
-            for name, weight in self.layers.named_parameters():
-                (nn.init.zeros_ if "bias" in name else nn.init.xavier_uniform_)(weight)
+        if initialisation == "glorot":
+            initialise_glorot(self, gain)
 
     def forward(self, first: Tensor, second: Tensor) -> Tensor:
         """Both images side by side, as 2·C channels, through five convolutions."""
@@ -220,6 +223,15 @@ class CycleGAN(nn.Module):
     def critics(self) -> nn.ModuleList:
         """D_Y and D_X."""
         return nn.ModuleList([self.style_critic, self.photo_critic])
+
+
+def initialise_glorot(model: nn.Module, gain: float = 1.0) -> None:
+    """Weights as in the paper's TensorFlow: uniform, biases 0; batch normalisation's stay."""
+    for layer in model.modules():
+        if isinstance(layer, (nn.Conv2d, nn.Linear)):
+            nn.init.xavier_uniform_(layer.weight, gain)
+            assert layer.bias is not None
+            nn.init.zeros_(layer.bias)
 
 
 def _block(convolution: nn.Conv2d | nn.ConvTranspose2d) -> list[nn.Module]:

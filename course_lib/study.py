@@ -17,6 +17,7 @@ from filelock import FileLock
 
 from course_lib import __version__
 from course_lib.analysis.plan import PLAN, STUDY
+from course_lib.analysis.readings import DIGIT_RUNS, READ, nearest, picture_runs, reading_of
 from course_lib.analysis.results import SCORED, Result, read_result, result_path, write_result
 from course_lib.arms import ARMS
 from course_lib.images.tasks import SOURCES, TASKS, Task, image_ids, load_task
@@ -111,6 +112,19 @@ def planned_study(workers: int | str = "auto", scheduler: str | None = None) -> 
     """
     wanted = [settings_of(task, arm, seed) for task, arm, seed in PLAN]
     return run_many(wanted, runs_folder() / "plan", workers, scheduler, bundled=STUDY)
+
+
+def read_the_paper(workers: int | str = "auto", scheduler: str | None = None) -> list[Result]:
+    """Every reading of `analysis.readings` on MNIST, and the nearest on pictures; as in the plan.
+
+    Those in `data/reference/readings/` are read; others are trained, and kept in runs/readings/.
+    """
+    folder = runs_folder() / "readings"
+    digits = [settings_of(task, arm, seed, **reading) for task, arm, seed, reading in DIGIT_RUNS]
+    found = run_many(digits, folder, workers, scheduler, bundled=READ)
+    chosen = picture_runs(reading_of(run, asdict(Recipe())) for run in nearest(found))
+    pictures = [settings_of(task, arm, seed, **reading) for task, arm, seed, reading in chosen]
+    return found + run_many(pictures, folder, workers, scheduler, bundled=READ)
 
 
 def run(settings: Settings, folder: Path) -> Result:

@@ -4,7 +4,7 @@ import copy
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -23,6 +23,7 @@ from course_lib.models import (
     AugNet,
     RunningAverages,
     SmallNet,
+    initialise_glorot,
     interleaved,
 )  # fmt: skip
 from course_lib.support.devices import find_device, keep_freed_memory, thread_count
@@ -40,7 +41,11 @@ class Recipe(Choices):
     epochs: int = 40
     batch_size: int = 64  # ours
     learning_rate: float = 1e-4  # Adam's
-    loss: str = "sigmoid"  # or "softmax", the readings of `losses.classification_loss`
+    augnet_learning_rate: float | None = None  # None: the same
+    dropout: float = 0.5  # SmallNet's, ours
+    smallnet_initialisation: str = "torch"  # or "glorot"
+    momentum: float = 0.1  # a batch's share of the running averages; TensorFlow: 1 − decay
+    loss: str = "sigmoid"  # the reading of `losses.classification_loss`
     alpha: float = 0.75  # weight of the classification loss of generated images
     beta: float = 0.25  # weight of the augmentation loss
     update: str = "alternate"  # training images, then generated ones; "joint": one step on the sum
@@ -51,8 +56,12 @@ class Recipe(Choices):
     def __post_init__(self) -> None:
         whole_number("epochs", self.epochs, at_least=1)
         whole_number("batch_size", self.batch_size, at_least=1)
-        if number("learning_rate", self.learning_rate) <= 0:
-            raise CourseError(f"learning_rate {self.learning_rate!r} must be a number above 0")
+        for name in ("learning_rate", "augnet_learning_rate", "augnet_gain"):
+            value = getattr(self, name)
+            if value is not None and number(name, value) <= 0:
+                raise CourseError(f"{name} {value!r} must be a number above 0")
+        number("dropout", self.dropout, 0, 0.99)
+        number("momentum", self.momentum, 0, 1)
         if number("alpha", self.alpha, 0) == number("beta", self.beta, 0) == 0:
             raise CourseError("alpha and beta are both 0: nothing would be learned")
         choose("loss", self.loss, CLASSIFICATION_LOSSES)
@@ -61,7 +70,8 @@ class Recipe(Choices):
         if whole_number("last_epochs", self.last_epochs, at_least=1) > MOST_LAST_EPOCHS:
             raise CourseError(f"last_epochs {self.last_epochs} is more than {MOST_LAST_EPOCHS}")
         choose("initialisation", self.initialisation, INITIALISATIONS)
-        choose("transforms", self.transforms, ("all", *BOUNDS))
+        choose("smallnet_initialisation", self.smallnet_initialisation, INITIALISATIONS)
+        choose("transforms", self.transforms, ("all", "one", *BOUNDS))
         choose("generators", self.generators, ("auto", *KINDS))
 
 
@@ -178,8 +188,11 @@ def fit(
     with thread_count(threads), torch.random.fork_rng([on] if on.type == "cuda" else []):
         torch.manual_seed(stream_seed(seed, "initial weights"))
         _, channels, side, _ = original[0].shape
-        model = SmallNet(channels, side).to(on).to(memory_format=torch.channels_last)
-        averages = RunningAverages(model)
+        model = SmallNet(channels, side, recipe.dropout)
+        if recipe.smallnet_initialisation == "glorot":
+            initialise_glorot(model)
+        model = model.to(on).to(memory_format=torch.channels_last)
+        averages = RunningAverages(model, recipe.momentum)
         augmenter = None
         if chosen.augmenter is not None:
             torch.manual_seed(stream_seed(seed, "AugNet's initial weights"))
@@ -190,8 +203,12 @@ def fit(
             history.sources = task.train.images[pairs]
             first, second = original[0][pairs.to(on)].unbind(dim=1)
         # One Adam for both networks: it passes over weights that a step gave no gradient.
-        weights = [*model.parameters(), *(augmenter.parameters() if augmenter else ())]
-        optimiser = torch.optim.Adam(weights, lr=recipe.learning_rate, fused=True)
+        learned = list(augmenter.parameters()) if augmenter else []
+        groups: list[dict[str, Any]] = [{"params": [*model.parameters(), *learned]}]
+        if learned and recipe.augnet_learning_rate is not None:
+            rate = {"lr": recipe.augnet_learning_rate}
+            groups = [{"params": [*model.parameters()]}, {"params": learned} | rate]
+        optimiser = torch.optim.Adam(groups, lr=recipe.learning_rate, fused=True)
         torch.manual_seed(stream_seed(seed, "dropout"))
         orders = _batch_orders(len(task.train.labels), copied, seed)
         for _ in range(recipe.epochs):

@@ -16,7 +16,8 @@ class Choices:
     """What an arm reads of a training's recipe (see `course_lib.training.Recipe`)."""
 
     initialisation: str = "glorot"  # AugNet's, or "torch"
-    transforms: str = "all"  # of the traditional arm, or the name of one
+    augnet_gain: float = 1.0  # factor of AugNet's Glorot weights
+    transforms: str = "all"  # of the traditional arms; the name of one; "one": one for each image
     generators: str = "auto"  # "published" ones if they are on disk, else "bundled"
 
 
