@@ -54,7 +54,7 @@ def run(preset: str, parameter: tuple[str, ...], timeout: int) -> None:
 @course.command()
 @click.option("--tasks", default="all", show_default=True, help="Comma-separated task names.")
 @click.option("--task-folder", metavar="FOLDER", help="Own pictures: a sub-folder per class.")
-@click.option("--arms", default="all", show_default=True, help="Comma-separated arm names.")
+@click.option("--arms", help="Comma-separated arm names. [default: the paper's and ours]")
 @click.option("--seeds", default="0", show_default=True, help="Such as 0-4 or 0,3,7.")
 @click.option("--preset", default="paper", show_default=True, help="Size of the runs.")
 @click.option("--source", default="auto", show_default=True, help="Where pictures come from.")
@@ -66,12 +66,11 @@ def run(preset: str, parameter: tuple[str, ...], timeout: int) -> None:
 @click.option("--plan", help="study: the runs of notebooks/PLAN.md; readings: of page 07.")
 @click.pass_context
 def study(
-    context: click.Context, tasks: str, task_folder: str | None, arms: str, seeds: str,
+    context: click.Context, tasks: str, task_folder: str | None, arms: str | None, seeds: str,
     workers: str, plan: str | None, **options: Any,
 ) -> None:  # fmt: skip
     """Run many experiments in parallel; finished ones are not repeated."""
     from course_lib.analysis.results import results_table, show_table
-    from course_lib.arms import ARMS
     from course_lib.images.tasks import FOLDER, TASKS
     from course_lib.study import planned_study, read_the_paper
     from course_lib.study import study as run_study
@@ -94,7 +93,7 @@ def study(
         names = [f"{FOLDER}{task_folder}"]
     results = run_study(
         tasks=names,
-        arms=list(ARMS) if arms == "all" else arms.split(","),
+        **({} if arms is None else {"arms": arms.split(",")}),
         seeds=_seeds(seeds),
         workers=side_by_side,
         **{name: value for name, value in options.items() if value is not None},

@@ -11,6 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from course_lib.support.validation import CourseError
+
 INITIALISATIONS = ("glorot", "torch")
 UPSAMPLINGS = ("transposed", "resize")
 EVALUATION_BATCH = 200
@@ -55,9 +57,10 @@ def interleaved(count: int) -> list[slice]:
 class RunningAverages:
     """Batch normalisation's running averages of one training, under each of READINGS."""
 
-    def __init__(self, model: SmallNet, momentum: float) -> None:
+    def __init__(self, model: nn.Module, momentum: float) -> None:
         self.model = model
-        self.layers: list[Any] = [part for part in model if isinstance(part, nn.BatchNorm2d)]
+        parts = list(model.modules())
+        self.layers: list[Any] = [part for part in parts if isinstance(part, nn.BatchNorm2d)]
         for layer in self.layers:
             layer.momentum = momentum
         self.added = [torch.zeros_like(average) for average in self._averages()]
@@ -118,6 +121,70 @@ class RunningAverages:
         for layer, momentum in zip(self.layers, momenta, strict=True):
             layer.momentum = momentum
             layer.num_batches_tracked -= len(parts)
+
+
+class VGG16(nn.Sequential):
+    """VGG16 with batch normalisation (§6's proposal): (N, C, H, W) → scores (N, 2).
+
+    Torchvision's convolutions, from scratch; its fully connected layers are for 224×224, so that
+    here the last feature maps are averaged and two smaller ones follow. H and W: 32 or more.
+    """
+
+    def __init__(self, channels: int = 3, side: int = 64, dropout: float = 0.5) -> None:
+        from torchvision.models import vgg16_bn  # only here: importing it costs seconds
+
+        if side < 32:
+            raise CourseError(f"side {side} must be 32 or more: VGG16 halves it five times")
+        with torch.device("meta"):  # without room for 120 million weights that are not used
+            features = vgg16_bn(init_weights=False).features
+        features = features.to_empty(device="cpu")
+        features[0] = nn.Conv2d(channels, 64, 3, padding=1)
+        for layer in features:
+            if isinstance(layer, nn.Conv2d):  # as torchvision starts it
+                nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
+                assert layer.bias is not None
+                nn.init.zeros_(layer.bias)
+            elif isinstance(layer, nn.BatchNorm2d):
+                layer.reset_parameters()
+        super().__init__(
+            features,
+            nn.AdaptiveAvgPool2d(1),
+            nn.Flatten(),  # (N, 512)
+            nn.Linear(512, 512),
+            nn.ReLU(),
+            nn.Dropout(dropout),
+            nn.Linear(512, 2),
+        )
+
+
+NETWORKS: dict[str, Callable[[int, int, float], nn.Sequential]] = {
+    "smallnet": SmallNet,
+    "vgg16": VGG16,
+}
+
+
+def start_vgg16_from(path: str, model: nn.Sequential) -> None:
+    """Give a VGG16 the convolutions in a file of torchvision's vgg16_bn; freeze all but the last.
+
+    §5: "fine-tuning on the fully connected and last convolution layers". CourseError for a file
+    that is not whole, not of this network, or not of finite numbers.
+    """
+    features = model[0]
+    assert isinstance(features, nn.Sequential)
+    wanted = features.state_dict()
+    try:
+        found = torch.load(path, map_location="cpu", weights_only=True)
+        known = {name: found[f"features.{name}"] for name in wanted}
+        fits = all(known[name].shape == wanted[name].shape for name in wanted)
+        fits = fits and all(bool(value.isfinite().all()) for value in known.values())
+    except Exception as error:  # bytes that are no such file can raise nearly anything
+        raise CourseError(f"{path} holds no weights of torchvision's vgg16_bn") from error
+    if not fits:
+        raise CourseError(f"{path} does not hold finite weights of torchvision's vgg16_bn")
+    features.load_state_dict(known)
+    last = max(index for index, part in enumerate(features) if isinstance(part, nn.Conv2d))
+    for layer in features[:last]:
+        layer.requires_grad_(False)
 
 
 class AugNet(nn.Module):

@@ -6,7 +6,7 @@ import json
 import platform
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -42,6 +42,7 @@ class Settings:
     seed: int = 0
     source: str = "auto"
     images_per_class: int | None = None
+    imbalance: int = 1
     device: str = "auto"
     recipe: Recipe = Recipe()
 
@@ -76,7 +77,7 @@ def is_run(task: str, arm: str) -> bool:
 
 def study(
     tasks: Sequence[str] = TASKS,
-    arms: Sequence[str] = tuple(ARMS),
+    arms: Sequence[str] = tuple(name for name, arm in ARMS.items() if arm.whose != "practice"),
     seeds: Sequence[int] = (0,),
     preset: str = "paper",
     workers: int | str = "auto",
@@ -129,7 +130,7 @@ def read_the_paper(workers: int | str = "auto", scheduler: str | None = None) ->
 
 def run(settings: Settings, folder: Path) -> Result:
     """The result of one run, in this process: read from `folder`, or trained and written."""
-    task = load_task(settings.task, settings.source, settings.seed, settings.images_per_class)
+    task = load_settings(settings)
     return _read_or_train([settings], [task], folder, 1, None, None)[0]
 
 
@@ -152,11 +153,18 @@ def run_many(
         raise CourseError("wanted [] names no run: there is nothing to do")
     count = worker_count(workers, wanted[0].device)
     make_folder(folder)
-    load = cache(load_task)  # arms of one task and seed share their images
-    tasks = [load(run.task, run.source, run.seed, run.images_per_class) for run in wanted]
+    load = cache(load_settings)
+    # Arms of one task and seed share their images.
+    tasks = [load(replace(run, arm="none", recipe=Recipe())) for run in wanted]
     results = _read_or_train(wanted, tasks, folder, count, scheduler, bundled)
     print(*dict.fromkeys(map(str, tasks)), sep="\n")
     return results
+
+
+def load_settings(settings: Settings) -> Task:
+    """The images of a run."""
+    names = ("source", "seed", "images_per_class", "imbalance")
+    return load_task(settings.task, **{name: getattr(settings, name) for name in names})
 
 
 def _read_or_train(
@@ -262,21 +270,31 @@ def _record(settings: Settings, task: Task) -> dict:
     record = asdict(settings)
     record |= record.pop("recipe")
     del record["generators"]  # an arm that has generators names their weights
+    if settings.recipe.vgg_weights is not None:
+        record["vgg_weights"] = _digest(settings.recipe.vgg_weights)
     return record | {
         "task": task.name,
         "source": task.source,
         "device": find_device(settings.device).type,
         "data": task.digest[:16],
         "transforms": {},
+        **ARMS[settings.arm].recipe,
         "recipe": RECIPE_VERSION,
         "torch": torch.__version__,
         **ARMS[settings.arm].facts(task, settings.recipe, settings.device),
     }
 
 
+def _digest(path: str) -> str:
+    try:
+        return hashlib.sha256(Path(path).read_bytes()).hexdigest()[:16]
+    except OSError as error:
+        raise CourseError(f"{path} cannot be read: {error.strerror or error}") from error
+
+
 def _key(record: dict) -> str:
     """A digest of a record without the recipe's defaults: a choice added later changes no key."""
-    defaults = asdict(Recipe())
+    defaults = asdict(Recipe()) | {"imbalance": 1}
     decides = {
         name: value
         for name, value in record.items()

@@ -6,6 +6,7 @@ import sys
 import pytest
 import torch
 
+from course_lib.images import Examples
 from course_lib.images.tasks import load_task
 from course_lib.models import READINGS, SmallNet, interleaved
 from course_lib.support.devices import find_device
@@ -231,6 +232,25 @@ def test_evaluation_batches_mix_the_classes():
     ]
 
 
+@pytest.mark.parametrize("arm", ["none-matched", "traditional", "traditional-fresh"])
+def test_only_the_rare_class_is_copied_to_balance(tiny_task, arm, monkeypatch):
+    few = tiny_task.train.images[:31], tiny_task.train.labels[:31].clone()
+    few[1][:], few[1][::5] = 0, 1
+    task = dataclasses.replace(tiny_task, train=Examples(*few))
+    seen = []
+
+    def watch(model, augmenter, optimiser, images, labels, *_):
+        seen.append((task.denormalise(images), labels))
+        return {}
+
+    monkeypatch.setattr("course_lib.training.train_step", watch)
+    fit(task, arm, Recipe(epochs=2, batch_size=96, balance=True))
+    for images, labels in seen:
+        assert torch.bincount(labels).tolist() == [24, 24]
+        common = {image.numpy().tobytes() for image in images[labels == 0]}
+        assert common == {image.numpy().tobytes() for image in few[0][few[1] == 0]}
+
+
 def test_copies_are_trained_on(tiny_task):
     _, plain = fit(tiny_task, recipe=Recipe(epochs=2))
     _, doubled = fit(tiny_task.with_copies(255 - tiny_task.train.images), recipe=Recipe(epochs=2))
@@ -271,6 +291,11 @@ def test_find_device():
         ({"loss": "hinge"}, "loss 'hinge' is unknown"),
         ({"last_epochs": 0}, "last_epochs 0 must be"),
         ({"augnet_learning_rate": 0}, "augnet_learning_rate 0 must be"),
+        ({"network": "resnet"}, "network 'resnet' is unknown"),
+        ({"vgg_weights": "a.pth"}, "vgg_weights 'a.pth' need network 'vgg16'"),
+        ({"weight_decay": -1}, "weight_decay -1 must be"),
+        ({"label_smoothing": 2}, "label_smoothing 2 must be"),
+        ({"balance": True}, "both classes have 24 images: none is lacking"),
         ({"augnet_gain": -1}, "augnet_gain -1 must be"),
         ({"dropout": 1.0}, "dropout 1.0 must be"),
         ({"momentum": 2}, "momentum 2 must be"),

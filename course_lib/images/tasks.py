@@ -98,6 +98,18 @@ class Task:
         mean, std = (value.to(images.device).view(-1, 1, 1) for value in (self.mean, self.std))
         return (images * std + mean).round().clamp(0, 255).to(torch.uint8)
 
+    def lacking(self) -> "Task":
+        """A task whose training images are those of the rarer class, as often as it lacks any."""
+        images, labels = self.train
+        counts = torch.bincount(labels, minlength=2)
+        rare = int(counts.argmin())
+        lack = int(counts.max() - counts.min())
+        if not lack:
+            raise CourseError(f"balance: both classes have {counts[0]} images: none is lacking")
+        places = (labels == rare).nonzero().squeeze(1)
+        again = places.repeat(-(-lack // len(places)))[:lack]
+        return replace(self, train=Examples(images[again], labels[again]))
+
     def with_copies(self, copies: Tensor) -> "Task":
         """The same task with one augmented copy of each training image: N → 2N (§3.1)."""
         tensor("copies", copies, " ".join(map(str, self.train.images.shape)), "uint8")
@@ -105,7 +117,11 @@ class Task:
 
 
 def load_task(
-    name: str, source: str = "auto", seed: int = 0, images_per_class: int | None = None
+    name: str,
+    source: str = "auto",
+    seed: int = 0,
+    images_per_class: int | None = None,
+    imbalance: int = 1,
 ) -> Task:
     """Load a task, split into training, validation and test images (§4). Nothing is downloaded.
 
@@ -119,6 +135,7 @@ def load_task(
         seed: Decides the split, which is 80:20 and stratified; all arms of a seed share it. Seeds
             0–4, 5–9, … each validate five disjoint fifths of the images, in one random order.
         images_per_class: How many images to use, 5 or more; None is all (500; MNIST 1,000).
+        imbalance: Class 1 keeps one in so many of its training images; the rest are not used.
     """
     whole_number("seed", seed, at_least=0)
     if isinstance(name, str) and name.startswith(FOLDER):
@@ -133,6 +150,11 @@ def load_task(
             raise CourseError(f"images_per_class {count} is more than the {most} of {name}")
         kept = [images[:count] for images in kept]
     split = [_fold(images, seed % FOLDS) for images in kept]
+    rare = split[1][0][:: whole_number("imbalance", imbalance, at_least=1)]
+    if imbalance > 1 and len(rare) < 2:
+        found = f"leaves {len(rare)} of {len(split[1][0])} training images of class 1"
+        raise CourseError(f"imbalance {imbalance} {found}: it must leave 2 or more")
+    split[1] = rare, split[1][1]
     train, validation = (labelled(parts) for parts in zip(*split, strict=True))
     mean, std = _channel_statistics(train.images)
     return Task(name, source, classes, train, validation, test, mean, std)

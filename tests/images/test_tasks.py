@@ -1,4 +1,5 @@
 import hashlib
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -95,6 +96,25 @@ def test_pooled_tasks(real_images):
         if name == "all-dogs-vs-all-cats":
             shares = set(image_ids(two.train.images)) & pool
             assert 0 < len(shares) < 400, "some of each breed"
+
+
+def test_imbalance():
+    """One in ten training images of class 1; validation and test images stay as they are."""
+    whole, rare = (load_task("mnist-0-vs-8", images_per_class=100, imbalance=i) for i in (1, 10))
+    assert torch.bincount(rare.train.labels).tolist() == [80, 8]
+    assert torch.equal(rare.validation.images, whole.validation.images)
+    assert set(image_ids(rare.train.images)) < set(image_ids(whole.train.images))
+    more = rare.lacking()
+    assert more.train.labels.unique().tolist() == [1] and len(more.train.labels) == 72
+    eights = set(image_ids(rare.train.images[rare.train.labels == 1]))
+    counts = Counter(image_ids(more.train.images))
+    assert counts.keys() == eights and set(counts.values()) == {9}
+    with pytest.raises(CourseError, match="both classes have 80 images: none is lacking"):
+        whole.lacking()
+    assert len(load_task("mnist-0-vs-8", images_per_class=100, imbalance=50).train.labels) == 82
+    for bad, message in ((80, "leaves 1 of 80"), (0, "imbalance 0 must be")):
+        with pytest.raises(CourseError, match=message):
+            load_task("mnist-0-vs-8", images_per_class=100, imbalance=bad)
 
 
 def test_fewer_images():
