@@ -31,6 +31,7 @@ from course_lib.training import Recipe, fit
 
 WAIT_SECONDS = 1.0  # for another study that trains the runs that are left
 RECIPE_VERSION = 2  # raised whenever the same settings give other results than before
+RUN_BY_DEFAULT = tuple(name for name, arm in ARMS.items() if arm.whose != "practice")
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ def is_run(task: str, arm: str) -> bool:
 
 def study(
     tasks: Sequence[str] = TASKS,
-    arms: Sequence[str] = tuple(name for name, arm in ARMS.items() if arm.whose != "practice"),
+    arms: Sequence[str] = RUN_BY_DEFAULT,
     seeds: Sequence[int] = (0,),
     preset: str = "paper",
     workers: int | str = "auto",
