@@ -288,14 +288,14 @@ def test_an_unwritable_folder_is_told(tmp_path):
     ("changes", "message"),
     [
         ({"task": "cats"}, "task 'cats' is unknown"),
-        ({"arm": "mixup"}, "arm 'mixup' is unknown .*choose one of none, traditional"),
+        ({"arm": "mixin"}, "arm 'mixin' is unknown .*choose one of none, traditional"),
         ({"arm": "traditional"}, "not run on mnist-0-vs-8: the paper has no such row"),
         ({"preset": "fast"}, "preset 'fast' is unknown: choose one of quick, paper"),
         ({"epochs": 0}, "epochs 0 must be"),
         ({"batch_size": 0}, "batch_size 0 must be"),
         ({"device": "gpu"}, "device 'gpu' is unknown"),
         ({"seed": "x"}, "seed 'x' must be"),
-        ({"dropout": 0.1}, "setting 'dropout' is unknown"),
+        ({"drop": 0.1}, "setting 'drop' is unknown"),
     ],
 )
 def test_bad_settings(tmp_path, changes, message):

@@ -64,9 +64,9 @@ ARMS = {
             fresh=of_torchvision("RandAugment")),
         Arm("erasing", "practice", "each epoch", 2, SKY, "-.",
             fresh=of_torchvision("RandomErasing")),
-        Arm("mixup", "practice", "each batch", 2, RED, "--", needs=("pairs",),
+        Arm("mixup", "practice", "each batch", 2, RED, "--",
             augmenter=lambda images, labels, _: practice.AcrossClasses("MixUp")),
-        Arm("cutmix", "practice", "each batch", 2, RED, ":", needs=("pairs",),
+        Arm("cutmix", "practice", "each batch", 2, RED, ":",
             augmenter=lambda images, labels, _: practice.AcrossClasses("CutMix")),
         # Rivals that make no images: what they do to none-matched.
         Arm("weight-decay", "practice", "never", 2, GREY, copies=again,
