@@ -245,6 +245,19 @@ def test_the_plan_is_trained_in_its_order_and_what_is_bundled_is_read(tmp_path, 
     ]  # fmt: skip
 
 
+def test_nuisances_are_measured_where_they_are_asked_for(tmp_path):
+    small = {"images_per_class": 10, "epochs": 1, "source": "stand-in", "side": 32}
+    settings = settings_of(
+        "dogs-vs-cats", "traditional-fresh", transforms="hue", nuisances=True, **small
+    )
+    result = run(settings, tmp_path)
+    assert result.nuisances.keys() == {"plain", "shift", "rotate", "zoom", "hue"}
+    assert result.nuisances["plain"] == pytest.approx(result.correct["test_last"].mean())
+    plain = run(replace(settings, nuisances=False), tmp_path)
+    assert not plain.nuisances and plain.key != result.key
+    assert plain.curves["train_loss"] == result.curves["train_loss"]
+
+
 def test_table(tmp_path):
     results = study(folder=tmp_path, **STUDY)
     table = results_table(results)

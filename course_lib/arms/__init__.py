@@ -48,6 +48,8 @@ ARMS = {
         # Every training image twice an epoch: as many steps as the arms with 2N images take.
         Arm("traditional-fresh", "ours", "each epoch", 2, BLUE, "--", fresh=traditional.fresh,
             facts=traditional.facts),
+        Arm("gan-fresh", "ours", "each epoch", 2, ORANGE, "--", needs=("colour",), fresh=gan.fresh,
+            facts=gan.facts),
         Arm("none-matched", "ours", "never", 2, GREY, "--", copies=again),
         Arm("pair-mean", "ours", "each batch", 3, PURPLE, needs=("pairs",),
             augmenter=lambda images, labels, _: Augmenter(images, labels, pairs.mean)),
