@@ -76,7 +76,7 @@ def marks() -> None:
 @course.command()
 @click.option("--tasks", default="all", show_default=True, help="Comma-separated task names.")
 @click.option("--task-folder", metavar="FOLDER", help="Own pictures: a sub-folder per class.")
-@click.option("--arms", default="all", show_default=True, help="Comma-separated arm names.")
+@click.option("--arms", help="Comma-separated arm names. [default: the paper's and ours]")
 @click.option("--seeds", default="0", show_default=True, help="Such as 0-4 or 0,3,7.")
 @click.option("--preset", default="paper", show_default=True, help="Size of the runs.")
 @click.option("--source", default="auto", show_default=True, help="Where pictures come from.")
@@ -85,27 +85,28 @@ def marks() -> None:
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or mps.")
 @click.option("--epochs", type=int, help="Instead of the preset's.")
 @click.option("--batch-size", type=int, help="Instead of 64.")
-@click.option("--plan", is_flag=True, help="The runs of notebooks/PLAN.md, in its order.")
+@click.option("--plan", help="study: the runs of notebooks/PLAN.md; readings: of page 07.")
 @click.pass_context
 def study(
-    context: click.Context, tasks: str, task_folder: str | None, arms: str, seeds: str,
-    workers: str, plan: bool, **options: Any,
+    context: click.Context, tasks: str, task_folder: str | None, arms: str | None, seeds: str,
+    workers: str, plan: str | None, **options: Any,
 ) -> None:  # fmt: skip
     """Run many experiments in parallel; finished ones are not repeated."""
     from course_lib.analysis.results import results_table, show_table
-    from course_lib.arms import ARMS
     from course_lib.images.tasks import FOLDER, TASKS
-    from course_lib.study import planned_study
+    from course_lib.study import RUN_BY_DEFAULT, planned_study, read_the_paper
     from course_lib.study import study as run_study
 
     side_by_side = int(workers) if workers.isdecimal() else workers
-    if plan:
+    if plan is not None:
+        planned = {"study": planned_study, "readings": read_the_paper}
+        choose("plan", plan, planned)
         sources = {name: context.get_parameter_source(name) for name in context.params}
         given = {name for name, source in sources.items() if source is not ParameterSource.DEFAULT}
         if others := sorted(given - {"plan", "workers", "scheduler"}):
             option = f"--{others[0].replace('_', '-')}"
             raise CourseError(f"{option} {context.params[others[0]]!r}: --plan decides all of it")
-        print(show_table(results_table(planned_study(side_by_side, options["scheduler"]))))
+        print(show_table(results_table(planned[plan](side_by_side, options["scheduler"]))))
         return
     names = TASKS if tasks == "all" else tasks.split(",")
     if task_folder is not None:
@@ -114,7 +115,7 @@ def study(
         names = [f"{FOLDER}{task_folder}"]
     results = run_study(
         tasks=names,
-        arms=list(ARMS) if arms == "all" else arms.split(","),
+        arms=RUN_BY_DEFAULT if arms is None else arms.split(","),
         seeds=_seeds(seeds),
         workers=side_by_side,
         **{name: value for name, value in options.items() if value is not None},

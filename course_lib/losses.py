@@ -8,21 +8,24 @@ from torch.nn import functional
 
 from course_lib.support.validation import checks
 
-CLASSIFICATION_LOSSES = ("sigmoid", "softmax")
+CLASSIFICATION_LOSSES = ("sigmoid", "softmax", "softmax-of-sigmoids")
 DISTANCES = {"absolute": functional.l1_loss, "squared": functional.mse_loss}  # for CycleGAN
 
 
-@checks(scores="N 2 float", labels="N labels", reading=CLASSIFICATION_LOSSES)
+@checks(scores="N 2 float", labels="N labels|shares", reading=CLASSIFICATION_LOSSES)
 def classification_loss(scores: Tensor, labels: Tensor, reading: str = "sigmoid") -> Tensor:
-    """L_c (§5): "cross entropy loss on the sigmoids of the scores of classes", in two readings.
+    """L_c (§5): "cross entropy loss on the sigmoids of the scores of classes", in three readings.
 
     sigmoid:  L_c = −mean over n, k of  y·log σ(s) + (1 − y)·log(1 − σ(s)),   y = one-hot labels
     softmax:  L_c = −mean over n of  log( exp s[n, label] / Σ_k exp s[n, k] )
+    softmax-of-sigmoids: the same with σ(s) for s; it cannot fall below log(1 + 1/e) = 0.313
+    Instead of labels (N,), y may be each class's share in an image, (N, 2).
     """
-    if reading == "softmax":
-        return functional.cross_entropy(scores, labels)
-    one_hot = functional.one_hot(labels, 2).to(scores.dtype)
-    return functional.binary_cross_entropy_with_logits(scores, one_hot)
+    y = functional.one_hot(labels, 2) if labels.ndim == 1 else labels
+    y = y.to(scores.dtype)
+    if reading == "sigmoid":
+        return functional.binary_cross_entropy_with_logits(scores, y)
+    return functional.cross_entropy(scores if reading == "softmax" else scores.sigmoid(), y)
 
 
 @checks(generated="N C H W float", target="N C H W float")

@@ -11,6 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from course_lib.support.validation import CourseError
+
 INITIALISATIONS = ("glorot", "torch")
 UPSAMPLINGS = ("transposed", "resize")
 EVALUATION_BATCH = 200
@@ -26,7 +28,7 @@ class SmallNet(nn.Sequential):
     C = `channels`, 1 or 3; H = W = `side`, a multiple of 4. 8,406,114 parameters at 64×64×3.
     """
 
-    def __init__(self, channels: int = 3, side: int = 64) -> None:
+    def __init__(self, channels: int = 3, side: int = 64, dropout: float = 0.5) -> None:
         super().__init__(
             nn.Conv2d(channels, 16, kernel_size=3, padding="same"),  # (N, 16, H, W)
             nn.ReLU(),
@@ -41,7 +43,7 @@ class SmallNet(nn.Sequential):
             nn.Flatten(),  # (N, 2·H·W)
             nn.Linear(2 * side * side, 1024),
             nn.ReLU(),
-            nn.Dropout(0.5),
+            nn.Dropout(dropout),
             nn.Linear(1024, 2),  # (N, 2)
         )
 
@@ -55,9 +57,12 @@ def interleaved(count: int) -> list[slice]:
 class RunningAverages:
     """Batch normalisation's running averages of one training, under each of READINGS."""
 
-    def __init__(self, model: SmallNet) -> None:
+    def __init__(self, model: nn.Module, momentum: float) -> None:
         self.model = model
-        self.layers: list[Any] = [part for part in model if isinstance(part, nn.BatchNorm2d)]
+        parts = list(model.modules())
+        self.layers: list[Any] = [part for part in parts if isinstance(part, nn.BatchNorm2d)]
+        for layer in self.layers:
+            layer.momentum = momentum
         self.added = [torch.zeros_like(average) for average in self._averages()]
 
     def _averages(self) -> list[Tensor]:
@@ -118,22 +123,87 @@ class RunningAverages:
             layer.num_batches_tracked -= len(parts)
 
 
+class VGG16(nn.Sequential):
+    """VGG16 with batch normalisation (§6's proposal): (N, C, H, W) → scores (N, 2).
+
+    Torchvision's convolutions, from scratch; its fully connected layers are for 224×224, so that
+    here the last feature maps are averaged and two smaller ones follow. H and W: 32 or more.
+    """
+
+    def __init__(self, channels: int = 3, side: int = 64, dropout: float = 0.5) -> None:
+        from torchvision.models import vgg16_bn  # only here: importing it costs seconds
+
+        if side < 32:
+            raise CourseError(f"side {side} must be 32 or more: VGG16 halves it five times")
+        with torch.device("meta"):  # without room for 120 million weights that are not used
+            features = vgg16_bn(init_weights=False).features
+        features = features.to_empty(device="cpu")
+        features[0] = nn.Conv2d(channels, 64, 3, padding=1)
+        for layer in features:
+            if isinstance(layer, nn.Conv2d):  # as torchvision starts it
+                nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
+                assert layer.bias is not None
+                nn.init.zeros_(layer.bias)
+            elif isinstance(layer, nn.BatchNorm2d):
+                layer.reset_parameters()
+        super().__init__(
+            features,
+            nn.AdaptiveAvgPool2d(1),
+            nn.Flatten(),  # (N, 512)
+            nn.Linear(512, 512),
+            nn.ReLU(),
+            nn.Dropout(dropout),
+            nn.Linear(512, 2),
+        )
+
+
+NETWORKS: dict[str, Callable[[int, int, float], nn.Sequential]] = {
+    "smallnet": SmallNet,
+    "vgg16": VGG16,
+}
+
+
+def start_vgg16_from(path: str, model: nn.Sequential) -> None:
+    """Give a VGG16 the convolutions in a file of torchvision's vgg16_bn; freeze all but the last.
+
+    §5: "fine-tuning on the fully connected and last convolution layers". CourseError for a file
+    that is not whole, not of this network, or not of finite numbers.
+    """
+    features = model[0]
+    assert isinstance(features, nn.Sequential)
+    wanted = features.state_dict()
+    try:
+        found = torch.load(path, map_location="cpu", weights_only=True)
+        known = {name: found[f"features.{name}"] for name in wanted}
+        fits = all(known[name].shape == wanted[name].shape for name in wanted)
+        fits = fits and all(bool(value.isfinite().all()) for value in known.values())
+    except Exception as error:  # bytes that are no such file can raise nearly anything
+        raise CourseError(f"{path} holds no weights of torchvision's vgg16_bn") from error
+    if not fits:
+        raise CourseError(f"{path} does not hold finite weights of torchvision's vgg16_bn")
+    features.load_state_dict(known)
+    last = max(index for index, part in enumerate(features) if isinstance(part, nn.Conv2d))
+    for layer in features[:last]:
+        layer.requires_grad_(False)
+
+
 class AugNet(nn.Module):
     """The paper's augmentation network (§5, Figure III): two images of a class in, a new one out.
 
     All are normalised images (N, C, H, W); the output is linear. 8,275 parameters for C = 3.
     """
 
-    def __init__(self, channels: int = 3, initialisation: str = "glorot") -> None:
+    def __init__(
+        self, channels: int = 3, initialisation: str = "glorot", gain: float = 1.0
+    ) -> None:
         super().__init__()
         sizes = (2 * channels, 16, 16, 16, 16, channels)
         layers: list[nn.Module] = []
         for size_in, size_out in zip(sizes, sizes[1:], strict=False):
             layers += [nn.Conv2d(size_in, size_out, 3, padding="same"), nn.ReLU(inplace=True)]
         self.layers = nn.Sequential(*layers[:-1])
-        if initialisation == "glorot":  # as in the paper's TensorFlow
-            for name, weight in self.layers.named_parameters():
-                (nn.init.zeros_ if "bias" in name else nn.init.xavier_uniform_)(weight)
+        if initialisation == "glorot":
+            initialise_glorot(self, gain)
 
     def forward(self, first: Tensor, second: Tensor) -> Tensor:
         """Both images side by side, as 2·C channels, through five convolutions."""
@@ -220,6 +290,15 @@ class CycleGAN(nn.Module):
     def critics(self) -> nn.ModuleList:
         """D_Y and D_X."""
         return nn.ModuleList([self.style_critic, self.photo_critic])
+
+
+def initialise_glorot(model: nn.Module, gain: float = 1.0) -> None:
+    """Weights as in the paper's TensorFlow: uniform, biases 0; batch normalisation's stay."""
+    for layer in model.modules():
+        if isinstance(layer, (nn.Conv2d, nn.Linear)):
+            nn.init.xavier_uniform_(layer.weight, gain)
+            assert layer.bias is not None
+            nn.init.zeros_(layer.bias)
 
 
 def _block(convolution: nn.Conv2d | nn.ConvTranspose2d) -> list[nn.Module]:

@@ -6,7 +6,7 @@ import json
 import platform
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -14,11 +14,14 @@ from typing import Any
 import joblib
 import torch
 from filelock import FileLock
+from torch import Tensor, nn
 
 from course_lib import __version__
 from course_lib.analysis.plan import PLAN, STUDY
+from course_lib.analysis.readings import DIGIT_RUNS, READ, nearest, picture_runs, reading_of
 from course_lib.analysis.results import SCORED, Result, read_result, result_path, write_result
 from course_lib.arms import ARMS
+from course_lib.arms.traditional import nuisances
 from course_lib.images.tasks import SOURCES, TASKS, Task, image_ids, load_task
 from course_lib.paper import MNIST, PAPER, PRESETS
 from course_lib.support.devices import DEVICES, find_device
@@ -26,10 +29,11 @@ from course_lib.support.files import claimed, make_folder, runs_folder
 from course_lib.support.processes import parallel, worker_count
 from course_lib.support.progress import progress_bar
 from course_lib.support.validation import CourseError, choose
-from course_lib.training import Recipe, fit
+from course_lib.training import Recipe, evaluate, fit
 
 WAIT_SECONDS = 1.0  # for another study that trains the runs that are left
 RECIPE_VERSION = 2  # raised whenever the same settings give other results than before
+RUN_BY_DEFAULT = tuple(name for name, arm in ARMS.items() if arm.whose != "practice")
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,9 @@ class Settings:
     seed: int = 0
     source: str = "auto"
     images_per_class: int | None = None
+    side: int | None = None
+    imbalance: int = 1
+    nuisances: bool = False  # whether the last model is also tested under NUISANCES
     device: str = "auto"
     recipe: Recipe = Recipe()
 
@@ -75,7 +82,7 @@ def is_run(task: str, arm: str) -> bool:
 
 def study(
     tasks: Sequence[str] = TASKS,
-    arms: Sequence[str] = tuple(ARMS),
+    arms: Sequence[str] = RUN_BY_DEFAULT,
     seeds: Sequence[int] = (0,),
     preset: str = "paper",
     workers: int | str = "auto",
@@ -113,9 +120,22 @@ def planned_study(workers: int | str = "auto", scheduler: str | None = None) -> 
     return run_many(wanted, runs_folder() / "plan", workers, scheduler, bundled=STUDY)
 
 
+def read_the_paper(workers: int | str = "auto", scheduler: str | None = None) -> list[Result]:
+    """Every reading of `analysis.readings` on MNIST, and the nearest on pictures; as in the plan.
+
+    Those in `data/reference/readings/` are read; others are trained, and kept in runs/readings/.
+    """
+    folder = runs_folder() / "readings"
+    digits = [settings_of(task, arm, seed, **reading) for task, arm, seed, reading in DIGIT_RUNS]
+    found = run_many(digits, folder, workers, scheduler, bundled=READ)
+    chosen = picture_runs(reading_of(run, asdict(Recipe())) for run in nearest(found))
+    pictures = [settings_of(task, arm, seed, **reading) for task, arm, seed, reading in chosen]
+    return found + run_many(pictures, folder, workers, scheduler, bundled=READ)
+
+
 def run(settings: Settings, folder: Path) -> Result:
     """The result of one run, in this process: read from `folder`, or trained and written."""
-    task = load_task(settings.task, settings.source, settings.seed, settings.images_per_class)
+    task = load_settings(settings)
     return _read_or_train([settings], [task], folder, 1, None, None)[0]
 
 
@@ -138,11 +158,18 @@ def run_many(
         raise CourseError("wanted [] names no run: there is nothing to do")
     count = worker_count(workers, wanted[0].device)
     make_folder(folder)
-    load = cache(load_task)  # arms of one task and seed share their images
-    tasks = [load(run.task, run.source, run.seed, run.images_per_class) for run in wanted]
+    load = cache(load_settings)
+    # Arms of one task and seed share their images.
+    tasks = [load(replace(run, arm="none", recipe=Recipe())) for run in wanted]
     results = _read_or_train(wanted, tasks, folder, count, scheduler, bundled)
     print(*dict.fromkeys(map(str, tasks)), sep="\n")
     return results
+
+
+def load_settings(settings: Settings) -> Task:
+    """The images of a run."""
+    names = ("source", "seed", "images_per_class", "side", "imbalance")
+    return load_task(settings.task, **{name: getattr(settings, name) for name in names})
 
 
 def _read_or_train(
@@ -200,7 +227,8 @@ def _read_or_train(
 def _train(index: int, run: Settings, task: Task) -> tuple[int, Result]:
     """Train one run, and write nothing; the index comes back with the result."""
     record = _record(run, task)
-    _, history = fit(task, run.arm, run.recipe, seed=run.seed, device=run.device)
+    model, history = fit(task, run.arm, run.recipe, seed=run.seed, device=run.device)
+    tests = nuisances(task.test.images) if run.nuisances else {}
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
     environment = {
         "course": __version__,
@@ -239,8 +267,16 @@ def _train(index: int, run: Settings, task: Task) -> tuple[int, Result]:
             if name in small or reading == run.recipe.running_statistics
         },
         images={name: image_ids(images) for name, images in small.items()},
+        nuisances={name: _accuracy(model, task, images, run) for name, images in tests.items()},
     )
     return index, result
+
+
+def _accuracy(model: nn.Module, task: Task, images: Tensor, run: Settings) -> float:
+    """A trained model's accuracy on other images with the test images' labels."""
+    on = find_device(run.device)
+    examples = task.normalise(images.to(on)), task.test.labels.to(on)
+    return evaluate(model, examples, run.recipe.loss).accuracy
 
 
 def _record(settings: Settings, task: Task) -> dict:
@@ -248,21 +284,31 @@ def _record(settings: Settings, task: Task) -> dict:
     record = asdict(settings)
     record |= record.pop("recipe")
     del record["generators"]  # an arm that has generators names their weights
+    if settings.recipe.vgg_weights is not None:
+        record["vgg_weights"] = _digest(settings.recipe.vgg_weights)
     return record | {
         "task": task.name,
         "source": task.source,
         "device": find_device(settings.device).type,
         "data": task.digest[:16],
         "transforms": {},
+        **ARMS[settings.arm].recipe,
         "recipe": RECIPE_VERSION,
         "torch": torch.__version__,
         **ARMS[settings.arm].facts(task, settings.recipe, settings.device),
     }
 
 
+def _digest(path: str) -> str:
+    try:
+        return hashlib.sha256(Path(path).read_bytes()).hexdigest()[:16]
+    except OSError as error:
+        raise CourseError(f"{path} cannot be read: {error.strerror or error}") from error
+
+
 def _key(record: dict) -> str:
     """A digest of a record without the recipe's defaults: a choice added later changes no key."""
-    defaults = asdict(Recipe())
+    defaults = asdict(Recipe()) | {"side": None, "imbalance": 1, "nuisances": False}
     decides = {
         name: value
         for name, value in record.items()

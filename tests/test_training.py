@@ -6,6 +6,7 @@ import sys
 import pytest
 import torch
 
+from course_lib.images import Examples
 from course_lib.images.tasks import load_task
 from course_lib.models import READINGS, SmallNet, interleaved
 from course_lib.support.devices import find_device
@@ -173,6 +174,53 @@ def test_scores_and_correctness_are_of_the_same_images(tiny_task):
         assert torch.equal(scores.argmax(dim=1) == labels, history.correct[name])
 
 
+def first_weights(task, arm="none", **choices):
+    """SmallNet before any step, and AugNet's weights: a learning rate of nearly 0."""
+    model, history = fit(task, arm, Recipe(epochs=1, learning_rate=1e-30, **choices))
+    return model, history.augnets[0] if history.augnets else None
+
+
+def test_open_choices_of_the_networks(tiny_task):
+    plain, _ = first_weights(tiny_task)
+    for layer in (0, 4, 6, 11, 14):
+        glorot = first_weights(tiny_task, smallnet_initialisation="glorot")[0][layer]
+        fan = glorot.weight[0].numel() + glorot.weight[:, 0].numel()
+        bound = (6 / fan) ** 0.5  # Glorot and Bengio 2010, with their uniform distribution
+        assert 0.9 * bound < glorot.weight.abs().max() <= bound
+        assert glorot.bias.abs().max() < 1e-6 < plain[layer].bias.abs().max()
+    assert first_weights(tiny_task, dropout=0.25)[0][13].p == 0.25 and plain[13].p == 0.5
+    _, augnet = first_weights(tiny_task, "neural")
+    _, larger = first_weights(tiny_task, "neural", augnet_gain=3.0)
+    for one, three in zip(augnet.parameters(), larger.parameters(), strict=True):
+        assert torch.allclose(3 * one, three, atol=1e-6)
+
+
+def test_momentum_of_the_running_averages(tiny_task):
+    """One batch of all 48 images: average = (1 − m)·0 + m·mean."""
+    recipe = {"epochs": 1, "batch_size": 48, "learning_rate": 1e-30}
+    tenth, hundredth = (
+        fit(tiny_task, recipe=Recipe(momentum=share, **recipe))[0][2].running_mean
+        for share in (0.1, 0.01)
+    )
+    assert torch.allclose(tenth, 10 * hundredth, rtol=1e-4) and tenth.abs().max() > 0
+
+
+def test_augnet_has_a_learning_rate_of_its_own(tiny_task):
+    models, augnets = [], []
+    for rate in (None, 1e-4, 1e-2):
+        model, history = fit(
+            tiny_task, "neural", Recipe(epochs=1, batch_size=48, augnet_learning_rate=rate)
+        )
+        models.append(model)
+        augnets.append(
+            torch.cat([weights.flatten() for weights in history.augnets[0].parameters()])
+        )
+    assert torch.equal(augnets[0], augnets[1]), "None is the same rate"
+    assert (augnets[2] - augnets[0]).abs().max() > 5e-3
+    first = [model[0].weight for model in models]
+    assert torch.allclose(first[0], first[2], atol=3e-4), "SmallNet's is left alone"
+
+
 def test_evaluation_batches_mix_the_classes():
     """Batch statistics of one class alone would tell which class it is."""
     labels = torch.arange(1001) // 501
@@ -182,6 +230,25 @@ def test_evaluation_batches_mix_the_classes():
     assert sorted(torch.cat([torch.arange(1001)[part] for part in parts]).tolist()) == [
         *range(1001)
     ]
+
+
+@pytest.mark.parametrize("arm", ["none-matched", "traditional", "traditional-fresh"])
+def test_only_the_rare_class_is_copied_to_balance(tiny_task, arm, monkeypatch):
+    few = tiny_task.train.images[:31], tiny_task.train.labels[:31].clone()
+    few[1][:], few[1][::5] = 0, 1
+    task = dataclasses.replace(tiny_task, train=Examples(*few))
+    seen = []
+
+    def watch(model, augmenter, optimiser, images, labels, *_):
+        seen.append((task.denormalise(images), labels))
+        return {}
+
+    monkeypatch.setattr("course_lib.training.train_step", watch)
+    fit(task, arm, Recipe(epochs=2, batch_size=96, balance=True))
+    for images, labels in seen:
+        assert torch.bincount(labels).tolist() == [24, 24]
+        common = {image.numpy().tobytes() for image in images[labels == 0]}
+        assert common == {image.numpy().tobytes() for image in few[0][few[1] == 0]}
 
 
 def test_copies_are_trained_on(tiny_task):
@@ -223,6 +290,16 @@ def test_find_device():
         ({"learning_rate": float("nan")}, "learning_rate nan must be"),
         ({"loss": "hinge"}, "loss 'hinge' is unknown"),
         ({"last_epochs": 0}, "last_epochs 0 must be"),
+        ({"augnet_learning_rate": 0}, "augnet_learning_rate 0 must be"),
+        ({"network": "resnet"}, "network 'resnet' is unknown"),
+        ({"vgg_weights": "a.pth"}, "vgg_weights 'a.pth' need network 'vgg16'"),
+        ({"weight_decay": -1}, "weight_decay -1 must be"),
+        ({"label_smoothing": 2}, "label_smoothing 2 must be"),
+        ({"balance": True}, "both classes have 24 images: none is lacking"),
+        ({"augnet_gain": -1}, "augnet_gain -1 must be"),
+        ({"dropout": 1.0}, "dropout 1.0 must be"),
+        ({"momentum": 2}, "momentum 2 must be"),
+        ({"smallnet_initialisation": "zeros"}, "smallnet_initialisation 'zeros' is unknown"),
         ({"last_epochs": 36}, "last_epochs 36 is more than 35"),
         ({"seed": "1"}, "seed '1' must be"),
         ({"device": "tpu"}, "device 'tpu' is unknown .*choose one of auto, cpu, cuda, mps"),

@@ -1,12 +1,12 @@
 """What an arm is: an entry of the registry in `course_lib.arms`."""
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from course_lib.arms.pairs import Augmenter
 from course_lib.images.tasks import Task
 from course_lib.support.validation import CourseError
 
@@ -16,7 +16,8 @@ class Choices:
     """What an arm reads of a training's recipe (see `course_lib.training.Recipe`)."""
 
     initialisation: str = "glorot"  # AugNet's, or "torch"
-    transforms: str = "all"  # of the traditional arm, or the name of one
+    augnet_gain: float = 1.0  # factor of AugNet's Glorot weights
+    transforms: str = "all"  # of the traditional arms; the name of one; "one": one for each image
     generators: str = "auto"  # "published" ones if they are on disk, else "bundled"
 
 
@@ -25,7 +26,7 @@ class Arm:
     """One way to train: what is added to the training images, when, and how it is drawn."""
 
     name: str
-    whose: str  # "paper" or "ours"
+    whose: str  # "paper", "ours", or "practice"
     made: str  # when its images are: "never", "once" before training, "each epoch", "each batch"
     cost: int  # of an epoch, in passes over the training images
     colour: str  # of its curves, as is the line
@@ -33,10 +34,13 @@ class Arm:
     needs: tuple[str, ...] = ()  # "colour" images, two images per class to make "pairs" of
     # (task, choices, seed, device) → a uint8 copy of each training image, (N, C, H, W)
     copies: Callable[[Task, Choices, int, str], Tensor] | None = None
-    # (training images on their device, task, choices, seed) → such copies, new for each epoch
+    # (training images on their device, task, choices, seed) → such copies, new for each epoch; an
+    # arm with an augmenter, too, gives them to it instead of training on them
     fresh: Callable[[Tensor, Task, Choices, int], Iterator[Tensor]] | None = None
     # (normalised training images, labels, choices) → what makes images for each batch
-    augmenter: Callable[[Tensor, Tensor, Choices], Augmenter] | None = None
+    augmenter: Callable[[Tensor, Tensor, Choices], Any] | None = None
+    # what of a recipe the arm decides
+    recipe: Mapping[str, Any] = field(default_factory=dict)
     # (task, choices, device) → what else decides its images, for a result's record and key
     facts: Callable[[Task, Choices, str], dict[str, object]] = lambda task, choices, device: {}
 

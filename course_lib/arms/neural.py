@@ -11,5 +11,5 @@ def neural(
     images: Tensor, labels: Tensor, choices: Choices, loss: Loss | None = None, alone: bool = False
 ) -> Augmenter:
     """AugNet on two random training images of a class, or `alone`, on each itself, twice (§5)."""
-    augnet = AugNet(images.shape[1], choices.initialisation)
+    augnet = AugNet(images.shape[1], choices.initialisation, choices.augnet_gain)
     return Augmenter(images, labels, lambda x, y, _: augnet(x, y), augnet, loss, alone)

@@ -13,7 +13,8 @@ from course_lib.support.validation import checks
 
 Mix = Callable[[Tensor, Tensor, torch.Generator], Tensor]
 Loss = Callable[[Tensor, Tensor], Tensor]
-Generated = tuple[Tensor, Tensor | None]
+# Images (B, C, H, W), their labels (B,) or each class's share in them (B, 2), an augmentation loss.
+Generated = tuple[Tensor, Tensor, Tensor | None]
 
 
 class SameClassSampler:
@@ -58,10 +59,11 @@ class Augmenter(nn.Module):
     def forward(self, images: Tensor, labels: Tensor, draws: torch.Generator) -> Generated:
         """Generated images for a batch (B, C, H, W), (B,), and their augmentation loss or None."""
         if self.alone:
-            return self.mix(images, images, draws), None
+            return self.mix(images, images, draws), labels, None
         first, second, target = self.sampler.draw(labels, draws).unbind(dim=1)
         generated = self.mix(self.images[first], self.images[second], draws)
-        return generated, self.loss(generated, self.images[target]) if self.loss else None
+        loss = self.loss(generated, self.images[target]) if self.loss else None
+        return generated, labels, loss
 
 
 def mean(first: Tensor, second: Tensor, draws: torch.Generator) -> Tensor:

@@ -49,6 +49,8 @@ class Transforms:
         return {name: amount for name, amount in vars(self).items() if amount}
 
 
+# Transformations far beyond the course's, to test on: what training has not met.
+NUISANCES = {"shift": 0.3, "rotate": 60.0, "zoom": 0.5, "hue": 0.25}
 # Which transformations keep the label, decided for each kind of task, with the reason.
 PICTURES = Transforms()
 DIGITS = Transforms(rotate=10.0, flip=0.0, hue=0.0)
@@ -73,24 +75,28 @@ def transforms_for(task: Task) -> Transforms:
 def chosen(task: Task, choices: Choices) -> Transforms:
     """The task's transformations, or the one of them that the choices name."""
     every, name = transforms_for(task), choices.transforms
-    return every if name == "all" else every.only(name)
+    return every if name in ("all", "one") else every.only(name)
 
 
 def copies(task: Task, choices: Choices, seed: int, device: str) -> Tensor:
     """The arm `traditional`: one transformed copy of each training image, made once."""
-    return traditional(task.train.images, chosen(task, choices), stream(seed, "traditional"))
+    return next(fresh(task.train.images, task, choices, seed))
 
 
 def fresh(images: Tensor, task: Task, choices: Choices, seed: int) -> Iterator[Tensor]:
     """The arm `traditional-fresh`: a new copy of each image for each epoch, on their device."""
     transforms, draws = chosen(task, choices), stream(seed, "traditional")
     while True:
-        yield traditional(images, transforms, draws)
+        if choices.transforms == "one":
+            yield one_of_them(images, transforms, draws)
+        else:
+            yield traditional(images, transforms, draws)
 
 
 def facts(task: Task, choices: Choices, device: str) -> dict[str, object]:
     """How far each transformation went, for a result's record."""
-    return {"transforms": chosen(task, choices).amounts()}
+    amounts = chosen(task, choices).amounts()
+    return {"transforms": amounts | ({"one": True} if choices.transforms == "one" else {})}
 
 
 @checks(images="N 1|3 H W uint8", transforms=Transforms, generator=torch.Generator)
@@ -104,6 +110,29 @@ def traditional(images: Tensor, transforms: Transforms, generator: torch.Generat
     amounts = [drawn.to(images.device) for drawn in (affine, transforms.warp * warp, hue)]
     parts = [tensor.split(CHUNK) for tensor in (images, *amounts)]
     return torch.cat([transformed(*part) for part in zip(*parts, strict=True)])
+
+
+def one_of_them(images: Tensor, transforms: Transforms, generator: torch.Generator) -> Tensor:
+    """A copy of each image by one transformation, drawn for it: "shift, zoom … or" (§3.1)."""
+    names = list(transforms.amounts())
+    draws = torch.randint(len(names), (len(images),), generator=generator).to(images.device)
+    copies = torch.empty_like(images)
+    for index, name in enumerate(names):
+        mine = draws == index
+        if mine.any():
+            copies[mine] = traditional(images[mine], transforms.only(name), generator)
+    return copies
+
+
+def nuisances(images: Tensor, seed: int = 0) -> dict[str, Tensor]:
+    """Test images, uint8 (N, C, H, W), as they are ("plain") and under each of NUISANCES."""
+    none = dict.fromkeys(BOUNDS, 0.0)
+    moved = {
+        name: traditional(images, Transforms(**none | {name: most}), stream(seed, f"test {name}"))
+        for name, most in NUISANCES.items()
+        if name != "hue" or images.shape[1] == 3
+    }
+    return {"plain": images, **moved}
 
 
 def transformed(images: Tensor, affine: Tensor, warp: Tensor, hue: Tensor) -> Tensor:

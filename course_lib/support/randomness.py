@@ -1,6 +1,8 @@
 """Random numbers: one independent stream for each use, all from the run's one seed."""
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 
@@ -17,3 +19,14 @@ def stream_seed(seed: int, use: str) -> int:
 def stream(seed: int, use: str) -> torch.Generator:
     """A CPU generator for one `use` of a run: its numbers do not depend on the device."""
     return torch.Generator().manual_seed(stream_seed(seed, use))
+
+
+@contextmanager
+def global_draws(generator: torch.Generator) -> Iterator[None]:
+    """For a library that draws from torch's global generator: it goes on from this one's next."""
+    before = torch.get_rng_state()
+    torch.default_generator.manual_seed(int(torch.randint(2**62, (), generator=generator)))
+    try:
+        yield
+    finally:
+        torch.set_rng_state(before)

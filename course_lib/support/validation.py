@@ -69,7 +69,8 @@ def checks(**forms: Any) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Check a function's arguments at its door, so that its body holds nothing but the lesson.
 
     A form is a tensor's form and kind, as in "N 3 H W uint8" (a letter is one size everywhere), or
-    "N labels"; a tuple of names; a type; the least whole number; or "share", between 0 and 1.
+    "N labels" ("N labels|shares": or those of "N 2 float"); a tuple of names; a type; the least
+    whole number; or "share", between 0 and 1.
     """
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
@@ -100,7 +101,10 @@ def _check(name: str, value: Any, form: Any, sizes: dict[str, int]) -> None:
     elif isinstance(form, str):
         *sides, kind = form.split()
         known = " ".join(str(sizes.get(side, side)) for side in sides)
-        if kind == "labels":
+        if kind == "labels|shares" and getattr(value, "ndim", 1) == 2:
+            tensor(name, value, f"{known} 2", "float")
+            return
+        if kind.startswith("labels"):
             check_labels(name, value, known)
         else:
             tensor(name, value, known, kind)

@@ -5,8 +5,9 @@
 Prints, for one and two threads, a SmallNet epoch of `fit` against the recipe that a student would
 write (ImageFolder, DataLoader, transforms to tensor and normalise, an eager NCHW loop, default
 Adam) on the same images with the same settings; the share of the machine's own matrix-product
-rate that a training step reaches on one thread; what keeping freed memory is worth; and the
-epochs of the learned arms against none, beside their floor by multiplications.
+rate that a training step reaches on one thread; what keeping freed memory is worth; an epoch with
+fresh transformations against one with frozen ones; and the epochs of the learned arms against
+none, beside their floor by multiplications.
 """
 
 from __future__ import annotations
@@ -51,7 +52,8 @@ def recipe(task: Task, folder: Path, threads: int) -> tuple[float, float]:
 
 
 def ours(task: Task, threads: int, arm: str = "none") -> tuple[float, float]:
-    _, history = fit(task, arm, Recipe(epochs=EPOCHS), threads=threads)
+    recipe = Recipe(epochs=EPOCHS, last_epochs=1, readings=False)
+    _, history = fit(task, arm, recipe, threads=threads)
     return min(history.curves["seconds"][1:]), history.curves["validation_accuracy"][-1]
 
 
@@ -94,7 +96,7 @@ def without_kept_memory(task: Task) -> float:
         "from course_lib.images.tasks import load_task;"
         "from course_lib.training import Recipe, fit;"
         f"task = load_task({task.name!r}, {task.source!r});"
-        f"h = fit(task, recipe=Recipe(epochs={EPOCHS}))[1];"
+        f"h = fit(task, recipe=Recipe(epochs={EPOCHS}, last_epochs=1, readings=False))[1];"
         "print(min(h.curves['seconds'][1:]))"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
@@ -133,6 +135,12 @@ def main() -> None:
 
     kept = [without_kept_memory(task) / ours(task, 1)[0] for _ in rounds]
     print(f"keeping freed memory, 1 thread: epoch ratio without/with {summary(kept)}")
+
+    pairs = [
+        (ours(task, 1, "traditional-fresh")[0], ours(task, 1, "traditional")[0]) for _ in rounds
+    ]
+    ratios = summary([fresh / frozen for fresh, frozen in pairs])
+    print(f"epoch of fresh transformations / frozen ones: {ratios}")
 
     for arm in ("neural", "neural-content", "neural-style", "control", "pair-mean", "pair-mixup"):
         ratios = [ours(task, 1, arm)[0] / ours(task, 1)[0] for _ in rounds]

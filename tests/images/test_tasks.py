@@ -1,4 +1,5 @@
 import hashlib
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -26,7 +27,7 @@ def parts(task):
 def test_sizes_and_types(task):
     train, validation, test = (len(part.labels) for part in parts(task))
     if task.source == "stand-in":
-        assert (train, validation, test) == (800, 200, 100)
+        assert (train, validation, test) == (800, 200, 2000)
     else:
         assert (train, validation, test) == (1350, 338, 200)
     for images, labels in parts(task):
@@ -95,6 +96,49 @@ def test_pooled_tasks(real_images):
         if name == "all-dogs-vs-all-cats":
             shares = set(image_ids(two.train.images)) & pool
             assert 0 < len(shares) < 400, "some of each breed"
+
+
+def test_a_smaller_side_is_the_mean_of_pixels():
+    whole, small = (load_task("dogs-vs-cats", "stand-in", 0, 10, side) for side in (None, 32))
+    assert small.train.images.shape == (16, 3, 32, 32) and small.test.images.shape[-1] == 32
+    blocks = whole.train.images.double().view(16, 3, 32, 2, 32, 2).mean(dim=(3, 5))
+    assert (small.train.images.double() - blocks).abs().max() <= 0.5
+    digits = load_task("mnist-0-vs-8", images_per_class=10, side=32)
+    assert digits.train.images.shape[-1] == 28, "they are smaller already"
+    with pytest.raises(CourseError, match="side 48 must divide 64"):
+        load_task("dogs-vs-cats", "stand-in", side=48)
+    with pytest.raises(CourseError, match="side 'big' must be"):
+        load_task("dogs-vs-cats", "stand-in", side="big")
+
+
+@pytest.mark.slow
+def test_more_stand_ins_are_drawn_where_more_are_asked_for():
+    few, many = (load_task("dogs-vs-goldfish", "stand-in", 0, count) for count in (500, 800))
+    assert len(few.train.labels) == 800 and len(many.train.labels) == 1280
+    assert torch.equal(few.test.images, many.test.images) and len(few.test.labels) == 2000
+    pool = {*image_ids(many.train.images), *image_ids(many.validation.images)}
+    assert {*image_ids(few.train.images)} < pool and not pool & {*image_ids(many.test.images)}
+    with pytest.raises(CourseError, match="images_per_class 1001 is more than there are stand-ins"):
+        load_task("dogs-vs-goldfish", "stand-in", 0, 1001)
+
+
+def test_imbalance():
+    """One in ten training images of class 1; validation and test images stay as they are."""
+    whole, rare = (load_task("mnist-0-vs-8", images_per_class=100, imbalance=i) for i in (1, 10))
+    assert torch.bincount(rare.train.labels).tolist() == [80, 8]
+    assert torch.equal(rare.validation.images, whole.validation.images)
+    assert set(image_ids(rare.train.images)) < set(image_ids(whole.train.images))
+    more = rare.lacking()
+    assert more.train.labels.unique().tolist() == [1] and len(more.train.labels) == 72
+    eights = set(image_ids(rare.train.images[rare.train.labels == 1]))
+    counts = Counter(image_ids(more.train.images))
+    assert counts.keys() == eights and set(counts.values()) == {9}
+    with pytest.raises(CourseError, match="both classes have 80 images: none is lacking"):
+        whole.lacking()
+    assert len(load_task("mnist-0-vs-8", images_per_class=100, imbalance=50).train.labels) == 82
+    for bad, message in ((80, "leaves 1 of 80"), (0, "imbalance 0 must be")):
+        with pytest.raises(CourseError, match=message):
+            load_task("mnist-0-vs-8", images_per_class=100, imbalance=bad)
 
 
 def test_fewer_images():
