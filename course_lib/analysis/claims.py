@@ -1,9 +1,9 @@
 """The planned study from its files: how far it is, and what it decides about the paper's claims."""
 
-import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from math import isnan, nan
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,8 @@ STRATA = {"goldfish": (GOLDFISH,), "cats": (CATS,), "pooled": (GOLDFISH, CATS)}
 # Run after the rest; the plan makes no claim about them, and so they get no verdict.
 NO_CLAIMS = tuple(Comparison(f"{arm} against none", arm, "none", 0) for arm in ARMS_THEN)
 COMPARED = (*COMPARISONS, POSITIVE_CONTROL, *NO_CLAIMS)
+_unseen = attrgetter("unseen_accuracy")  # the plan's primary measure
+_best = attrgetter("best_accuracy")  # the secondary, which is the paper's
 HELD_OUT = 0.2  # of the digits that a seed splits, the share that it does not train on
 
 
@@ -118,8 +120,8 @@ def digits_table(results: Sequence[Result]) -> pd.DataFrame:
     runs, rows = _by_run(results), []
     seeds = [s for s in DIGIT_RUNS if all((MNIST, arm, s) in runs for arm in ARMS_ON_DIGITS)]
     for asked in (COMPARISONS[0], NO_CLAIMS[0]):
-        arms = [[_unseen(runs[MNIST, arm, seed]) for seed in seeds] for arm in asked[1:3]]
-        differences = np.subtract(*arms).tolist()
+        one, other = ([_unseen(runs[MNIST, arm, s]) for s in seeds] for arm in asked[1:3])
+        differences = np.subtract(one, other).tolist()
         row = {"claim": asked.text, "arms": _arms(asked), "task": MNIST, "runs": len(seeds)}
         row["paper says"] = _paper_says(asked, (MNIST,))
         if len(seeds) == len(DIGIT_RUNS):
@@ -143,14 +145,6 @@ def _arms(asked: Comparison) -> str:
 
 def _by_run(results: Iterable[Result]) -> dict[tuple[str, str, int], Result]:
     return {(run.task, run.arm, run.seed): run for run in results}
-
-
-def _unseen(run: Result) -> float:
-    return run.unseen_accuracy  # the plan's primary measure
-
-
-def _best(run: Result) -> float:
-    return run.best_accuracy  # the secondary, which is the paper's
 
 
 def _paired(
@@ -178,9 +172,9 @@ def _paper_says(asked: Comparison, tasks: Sequence[str]) -> float:
 def _so_far(tables: Sequence[pd.DataFrame]) -> dict[str, float]:
     """Mean, strata weighing the same, and its plain standard error over pair-runs; nan for none."""
     columns = [table["difference"].astype(float) for table in tables]
-    errors = [column.sem() for column in columns]
-    mean = sum(column.mean() for column in columns) / len(columns)
-    return {"mean": mean, "standard error": math.hypot(*errors) / len(columns)}
+    mean = np.mean([column.mean() for column in columns])
+    square = np.sum([column.var() / max(1, len(column)) for column in columns])
+    return {"mean": float(mean), "standard error": float(np.sqrt(square)) / len(columns)}
 
 
 def _found(estimate: Estimate, asked: Comparison) -> dict[str, Any]:

@@ -132,10 +132,11 @@ def forest_plot(
 
     A table's first column names its rows. Lines run from low to high; where these are unknown, they
     are one standard error long either way, and the mean is hollow. A diamond is the paper's size.
+    The figure is as narrow as a telephone.
     """
     rows = sum(map(len, panels.values()))
-    figure = plt.figure(figsize=(5.8, 0.25 * rows + 0.5 * len(panels) + 1), layout="constrained")
-    figure.suptitle(title)
+    figure = plt.figure(figsize=(3.7, 0.32 * rows + 0.5 * len(panels) + 1.2), layout="constrained")
+    figure.suptitle(title, fontsize="medium")
     shares = [len(table) for table in panels.values()]
     axes = figure.subplots(len(panels), 1, squeeze=False, sharex=True, height_ratios=shares)[:, 0]
     for place, (name, table) in zip(axes, panels.items(), strict=True):
@@ -158,14 +159,17 @@ def forest_plot(
             place.plot(100 * table["paper says"], range(len(table)), "D", color=RED, ms=5,
                        mfc="none", label="the paper's difference")  # fmt: skip
         place.set(title=name, ylim=(len(table) - 0.5, -0.5))
-        place.set_yticks(range(len(table)), table.iloc[:, 0])
+        names = [
+            name if len(name) < 18 else name.replace(" − ", "\n− ") for name in table.iloc[:, 0]
+        ]
+        place.set_yticks(range(len(table)), names, fontsize="small")
         place.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes[-1].set_xlabel("points of accuracy")
     labels: dict[str, Any] = {}
     for place in axes:
         for handle, label in zip(*place.get_legend_handles_labels(), strict=True):
             labels.setdefault(label, handle)
-    figure.legend(labels.values(), labels, loc="outside lower center", ncols=2, fontsize="small")
+    figure.legend(labels.values(), labels, loc="outside lower center", ncols=1, fontsize="small")
     return figure
 
 
