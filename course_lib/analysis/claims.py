@@ -26,7 +26,7 @@ def claims(results: Sequence[Result], measure: str = "test") -> pd.DataFrame:
             rows.append({"claim": claim.text, **claim._asdict(), "paper says": says, **found})
     table = pd.DataFrame(rows, columns=COLUMNS)
     gains = table["mean"] * table.pop("direction")
-    table["p, Holm"] = holm(table["p"])
+    table["p, Holm"] = holm(table["p"].astype(float))
     table["verdict"] = list(map(verdict, gains, table["p, Holm"]))
     return table
 

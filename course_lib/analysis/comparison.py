@@ -121,7 +121,7 @@ def differences(
     choose("arm", to, arms)
     rows = [{"arm": arm, **row} for arm in arms if arm != to and (row := versus(arms, arm, to))]
     table = pd.DataFrame(rows, columns=["arm", *Difference._fields])
-    table["p, Holm"] = holm(table["p"])
+    table["p, Holm"] = holm(table["p"].astype(float))  # of no row, pandas makes objects
     return table
 
 
