@@ -75,7 +75,7 @@ def study(
     """Run many experiments in parallel; finished ones are not repeated."""
     from course_lib.analysis.results import results_table, show_table
     from course_lib.images.tasks import FOLDER, TASKS
-    from course_lib.study import planned_study, read_the_paper
+    from course_lib.study import RUN_BY_DEFAULT, planned_study, read_the_paper
     from course_lib.study import study as run_study
 
     side_by_side = int(workers) if workers.isdecimal() else workers
@@ -96,7 +96,7 @@ def study(
         names = [f"{FOLDER}{task_folder}"]
     results = run_study(
         tasks=names,
-        **({} if arms is None else {"arms": arms.split(",")}),
+        arms=RUN_BY_DEFAULT if arms is None else arms.split(","),
         seeds=_seeds(seeds),
         workers=side_by_side,
         **{name: value for name, value in options.items() if value is not None},

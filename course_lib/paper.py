@@ -22,10 +22,17 @@ class Claim(NamedTuple):
 
 
 class Preset(NamedTuple):
-    """A size of the course: epochs, and how many images of each class are used (None: all)."""
+    """A size of the course: how many images (None: all), of what side, and how long they train.
+
+    The quick one is small enough for several seeds, and large enough for a training to end.
+    """
 
     epochs: int
     images_per_class: int | None
+    side: int | None = None  # of pictures; None: 64, as they are
+    learning_rate: float = 1e-4
+    last_epochs: int = 10  # whose accuracy on unseen images is averaged
+    readings: bool = True  # whether these are scored under all readings of running averages
 
 
 GOLDFISH, CATS, MNIST = "dogs-vs-goldfish", "dogs-vs-cats", "mnist-0-vs-8"
@@ -60,4 +67,7 @@ CLAIMS = (
     Claim("traditional beats neural (Table II)", CATS, "traditional", "neural", 1),
 )
 
-PRESETS = {"quick": Preset(epochs=4, images_per_class=100), "paper": Preset(40, None)}
+PRESETS = {
+    "quick": Preset(40, 100, side=32, learning_rate=1e-3, last_epochs=1, readings=False),
+    "paper": Preset(40, None),
+}

@@ -14,12 +14,14 @@ from typing import Any
 import joblib
 import torch
 from filelock import FileLock
+from torch import Tensor, nn
 
 from course_lib import __version__
 from course_lib.analysis.plan import PLAN, STUDY
 from course_lib.analysis.readings import DIGIT_RUNS, READ, nearest, picture_runs, reading_of
 from course_lib.analysis.results import SCORED, Result, read_result, result_path, write_result
 from course_lib.arms import ARMS
+from course_lib.arms.traditional import nuisances
 from course_lib.images.tasks import SOURCES, TASKS, Task, image_ids, load_task
 from course_lib.paper import MNIST, PAPER, PRESETS
 from course_lib.support.devices import DEVICES, find_device
@@ -27,10 +29,11 @@ from course_lib.support.files import claimed, make_folder, runs_folder
 from course_lib.support.processes import parallel, worker_count
 from course_lib.support.progress import progress_bar
 from course_lib.support.validation import CourseError, as_python, choose
-from course_lib.training import Recipe, fit
+from course_lib.training import Recipe, evaluate, fit
 
 WAIT_SECONDS = 1.0  # for another study that trains the runs that are left
 RECIPE_VERSION = 2  # raised whenever the same settings give other results than before
+RUN_BY_DEFAULT = tuple(name for name, arm in ARMS.items() if arm.whose != "practice")
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,9 @@ class Settings:
     seed: int = 0
     source: str = "auto"
     images_per_class: int | None = None
+    side: int | None = None
     imbalance: int = 1
+    nuisances: bool = False  # whether the last model is also tested under NUISANCES
     device: str = "auto"
     recipe: Recipe = Recipe()
 
@@ -78,7 +83,7 @@ def is_run(task: str, arm: str) -> bool:
 
 def study(
     tasks: Sequence[str] = TASKS,
-    arms: Sequence[str] = tuple(name for name, arm in ARMS.items() if arm.whose != "practice"),
+    arms: Sequence[str] = RUN_BY_DEFAULT,
     seeds: Sequence[int] = (0,),
     preset: str = "paper",
     workers: int | str = "auto",
@@ -164,7 +169,7 @@ def run_many(
 
 def load_settings(settings: Settings) -> Task:
     """The images of a run."""
-    names = ("source", "seed", "images_per_class", "imbalance")
+    names = ("source", "seed", "images_per_class", "side", "imbalance")
     return load_task(settings.task, **{name: getattr(settings, name) for name in names})
 
 
@@ -229,7 +234,8 @@ def _read_or_train(
 def _train(index: int, run: Settings, task: Task) -> tuple[int, Result]:
     """Train one run, and write nothing; the index comes back with the result."""
     record = _record(run, task)
-    _, history = fit(task, run.arm, run.recipe, seed=run.seed, device=run.device)
+    model, history = fit(task, run.arm, run.recipe, seed=run.seed, device=run.device)
+    tests = nuisances(task.test.images) if run.nuisances else {}
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
     environment = {
         "course": __version__,
@@ -268,8 +274,16 @@ def _train(index: int, run: Settings, task: Task) -> tuple[int, Result]:
             if name in small or reading == run.recipe.running_statistics
         },
         images={name: image_ids(images) for name, images in small.items()},
+        nuisances={name: _accuracy(model, task, images, run) for name, images in tests.items()},
     )
     return index, result
+
+
+def _accuracy(model: nn.Module, task: Task, images: Tensor, run: Settings) -> float:
+    """A trained model's accuracy on other images with the test images' labels."""
+    on = find_device(run.device)
+    examples = task.normalise(images.to(on)), task.test.labels.to(on)
+    return evaluate(model, examples, run.recipe.loss).accuracy
 
 
 def _record(settings: Settings, task: Task) -> dict:
@@ -301,7 +315,7 @@ def _digest(path: str) -> str:
 
 def _key(record: dict) -> str:
     """A digest of a record without the recipe's defaults: a choice added later changes no key."""
-    defaults = asdict(Recipe()) | {"imbalance": 1}
+    defaults = asdict(Recipe()) | {"side": None, "imbalance": 1, "nuisances": False}
     decides = {
         name: value
         for name, value in record.items()

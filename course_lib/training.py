@@ -232,6 +232,7 @@ def fit(
             torch.manual_seed(stream_seed(seed, "AugNet's initial weights"))
             augmenter = chosen.augmenter(*original, recipe)
             augmenter.to(on).to(memory_format=torch.channels_last)
+        if isinstance(augmenter, Augmenter):
             classes, sampler = torch.tensor(SHOWN_CLASSES), SameClassSampler(task.train.labels)
             pairs = sampler.draw(classes, stream(seed, "shown pairs"))[:, :2]
             history.sources = task.train.images[pairs]
@@ -267,9 +268,10 @@ def fit(
             values["images_per_second"] = len(order) / values["seconds"]
             for name, value in values.items():
                 history.curves.setdefault(name, []).append(value)
-            if augmenter is not None:
+            if isinstance(augmenter, Augmenter):
                 with torch.inference_mode():
-                    made = augmenter.shown(first, second, stream(seed, "shown pairs"))
+                    partner = first if augmenter.alone else second
+                    made = augmenter.mix(first, partner, stream(seed, "shown pairs"))
                 history.generated.append(made.cpu())
                 if augmenter.augnet is not None:
                     history.augnets.append(copy.deepcopy(augmenter.augnet).cpu())

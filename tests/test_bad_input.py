@@ -310,7 +310,7 @@ def reference_file(change):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(comparison, "PILOT", data_folder())
         data_folder().mkdir(parents=True)
-        path = sorted((BUNDLED / "reference").glob("*.json"))[0]
+        path = sorted((BUNDLED / "reference" / "pilot").glob("*.json"))[0]
         record = json.loads(path.read_text())
         change(record)
         (data_folder() / path.name).write_text(json.dumps(record))

@@ -245,6 +245,19 @@ def test_the_plan_is_trained_in_its_order_and_what_is_bundled_is_read(tmp_path, 
     ]  # fmt: skip
 
 
+def test_nuisances_are_measured_where_they_are_asked_for(tmp_path):
+    small = {"images_per_class": 10, "epochs": 1, "source": "stand-in", "side": 32}
+    settings = settings_of(
+        "dogs-vs-cats", "traditional-fresh", transforms="hue", nuisances=True, **small
+    )
+    result = run(settings, tmp_path)
+    assert result.nuisances.keys() == {"plain", "shift", "rotate", "zoom", "hue"}
+    assert result.nuisances["plain"] == pytest.approx(result.correct["test_last"].mean())
+    plain = run(replace(settings, nuisances=False), tmp_path)
+    assert not plain.nuisances and plain.key != result.key
+    assert plain.curves["train_loss"] == result.curves["train_loss"]
+
+
 def test_table(tmp_path):
     results = study(folder=tmp_path, **STUDY)
     table = results_table(results)
@@ -288,14 +301,14 @@ def test_an_unwritable_folder_is_told(tmp_path):
     ("changes", "message"),
     [
         ({"task": "cats"}, "task 'cats' is unknown"),
-        ({"arm": "mixup"}, "arm 'mixup' is unknown .*choose one of none, traditional"),
+        ({"arm": "mixin"}, "arm 'mixin' is unknown .*choose one of none, traditional"),
         ({"arm": "traditional"}, "not run on mnist-0-vs-8: the paper has no such row"),
         ({"preset": "fast"}, "preset 'fast' is unknown: choose one of quick, paper"),
         ({"epochs": 0}, "epochs 0 must be"),
         ({"batch_size": 0}, "batch_size 0 must be"),
         ({"device": "gpu"}, "device 'gpu' is unknown"),
         ({"seed": "x"}, "seed 'x' must be"),
-        ({"dropout": 0.1}, "setting 'dropout' is unknown"),
+        ({"drop": 0.1}, "setting 'drop' is unknown"),
     ],
 )
 def test_bad_settings(tmp_path, changes, message):

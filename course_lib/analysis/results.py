@@ -47,6 +47,7 @@ class Result:
         times_right: a reading of batch normalisation's averages and a part, as in
             "all validation" → in how many of the last epochs each image was right, (N,).
         images: "validation", "test" → the images' ids (see `images.tasks.image_ids`).
+        nuisances: accuracy of the last model on test images, "plain" and moved far, if asked for.
     """
 
     settings: dict
@@ -59,6 +60,7 @@ class Result:
     scores: dict[str, np.ndarray] = field(default_factory=dict)
     times_right: dict[str, np.ndarray] = field(default_factory=dict)
     images: dict[str, list[str]] = field(default_factory=dict)
+    nuisances: dict[str, float] = field(default_factory=dict)
 
     task, arm, source = _Setting[str](), _Setting[str](), _Setting[str]()
     seed, epochs = _Setting[int](), _Setting[int]()

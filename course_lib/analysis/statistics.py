@@ -171,6 +171,26 @@ def best_of_bias(accuracy: float, images: int, epochs: int) -> float:
     return float((1 - below**epochs).sum() / images - accuracy)
 
 
+def worth_in_images(
+    sizes: Sequence[float], plain: Sequence[float], augmented: Sequence[float]
+) -> list[float]:
+    """How many times as many images, without augmentation, would give the augmented accuracy.
+
+    For each size, from accuracies (N,) at N growing sizes: linear between sizes on a logarithmic
+    scale, where accuracy is taken never to fall as images grow. nan where it lies outside the
+    curve: more images than were tried, or fewer (Geiping et al. 2023, "exchange rates").
+    """
+    counts, without, with_it = (
+        _column(name, values)
+        for name, values in (("sizes", sizes), ("plain", plain), ("augmented", augmented))
+    )
+    if not len(counts) == len(without) == len(with_it) >= 2 or (np.diff(counts) <= 0).any():
+        raise CourseError(f"sizes {sizes!r} must grow, two or more, with an accuracy each")
+    rising = np.maximum.accumulate(without)
+    needed = np.exp(np.interp(with_it, rising, np.log(counts), left=math.nan, right=math.nan))
+    return list(map(float, needed / counts))
+
+
 def _pair(
     name: str, first: Sequence[float], second: Sequence[float], fault: str, kind: type = float
 ) -> tuple[np.ndarray, np.ndarray]:

@@ -48,6 +48,8 @@ ARMS = {
         # Every training image twice an epoch: as many steps as the arms with 2N images take.
         Arm("traditional-fresh", "ours", "each epoch", 2, BLUE, "--", fresh=traditional.fresh,
             facts=traditional.facts),
+        Arm("gan-fresh", "ours", "each epoch", 2, ORANGE, "--", needs=("colour",), fresh=gan.fresh,
+            facts=gan.facts),
         Arm("none-matched", "ours", "never", 2, GREY, "--", copies=again),
         Arm("pair-mean", "ours", "each batch", 3, PURPLE, needs=("pairs",),
             augmenter=lambda images, labels, _: Augmenter(images, labels, pairs.mean)),
@@ -64,9 +66,9 @@ ARMS = {
             fresh=of_torchvision("RandAugment")),
         Arm("erasing", "practice", "each epoch", 2, SKY, "-.",
             fresh=of_torchvision("RandomErasing")),
-        Arm("mixup", "practice", "each batch", 2, RED, "--", needs=("pairs",),
+        Arm("mixup", "practice", "each batch", 2, RED, "--",
             augmenter=lambda images, labels, _: practice.AcrossClasses("MixUp")),
-        Arm("cutmix", "practice", "each batch", 2, RED, ":", needs=("pairs",),
+        Arm("cutmix", "practice", "each batch", 2, RED, ":",
             augmenter=lambda images, labels, _: practice.AcrossClasses("CutMix")),
         # Rivals that make no images: what they do to none-matched.
         Arm("weight-decay", "practice", "never", 2, GREY, copies=again,

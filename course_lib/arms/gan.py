@@ -4,7 +4,7 @@ Pictures are enlarged, stylised and averaged down: brush strokes are small then,
 """
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -110,6 +110,20 @@ def copies(task: Task, choices: Choices, seed: int, device: str) -> Tensor:
     """The arm `gan`: a copy of each training image in a style of its own, made once."""
     kind = choices.generators
     return stylise(task.train.images, seed=seed, generators=kind, device=device).images
+
+
+def fresh(images: Tensor, task: Task, choices: Choices, seed: int) -> Iterator[Tensor]:
+    """The arm `gan-fresh`: each image in a style of its own, drawn anew for each epoch.
+
+    All six styles of all images are made first, and kept under `runs/cache/`.
+    """
+    kind, device = choices.generators, images.device.type
+    every = torch.stack(
+        [stylise(images, (style,), generators=kind, device=device).images for style in STYLES]
+    )
+    draws, places = stream(seed, "styles"), torch.arange(len(images))
+    while True:
+        yield every[torch.randint(len(STYLES), (len(images),), generator=draws), places]
 
 
 def facts(task: Task, choices: Choices, device: str) -> dict[str, object]:

@@ -65,10 +65,6 @@ class Augmenter(nn.Module):
         loss = self.loss(generated, self.images[target]) if self.loss else None
         return generated, labels, loss
 
-    def shown(self, first: Tensor, second: Tensor, draws: torch.Generator) -> Tensor:
-        """What becomes of some pairs of images; `alone`, of the first of each."""
-        return self.mix(first, first if self.alone else second, draws)
-
 
 def mean(first: Tensor, second: Tensor, draws: torch.Generator) -> Tensor:
     """The mean of two batches of images (B, C, H, W)."""

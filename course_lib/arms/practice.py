@@ -46,8 +46,6 @@ def fresh(
 class AcrossClasses(nn.Module):
     """MixUp or CutMix of a batch with itself in another order, with soft labels (torchvision's)."""
 
-    augnet = None
-
     def __init__(self, name: str) -> None:
         super().__init__()
         from torchvision.transforms import v2
@@ -59,7 +57,3 @@ class AcrossClasses(nn.Module):
         with global_draws(draws):
             mixed, shares = self.mixing(images, labels)
         return mixed, shares, None
-
-    def shown(self, first: Tensor, second: Tensor, draws: torch.Generator) -> Tensor:
-        """What becomes of some images: each mixed with another of them."""
-        return self(first, torch.zeros(len(first), dtype=torch.int64), draws)[0]

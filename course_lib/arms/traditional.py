@@ -49,6 +49,8 @@ class Transforms:
         return {name: amount for name, amount in vars(self).items() if amount}
 
 
+# Transformations far beyond the course's, to test on: what training has not met.
+NUISANCES = {"shift": 0.3, "rotate": 60.0, "zoom": 0.5, "hue": 0.25}
 # Which transformations keep the label, decided for each kind of task, with the reason.
 PICTURES = Transforms()
 DIGITS = Transforms(rotate=10.0, flip=0.0, hue=0.0)
@@ -120,6 +122,17 @@ def one_of_them(images: Tensor, transforms: Transforms, generator: torch.Generat
         if mine.any():
             copies[mine] = traditional(images[mine], transforms.only(name), generator)
     return copies
+
+
+def nuisances(images: Tensor, seed: int = 0) -> dict[str, Tensor]:
+    """Test images, uint8 (N, C, H, W), as they are ("plain") and under each of NUISANCES."""
+    none = dict.fromkeys(BOUNDS, 0.0)
+    moved = {
+        name: traditional(images, Transforms(**none | {name: most}), stream(seed, f"test {name}"))
+        for name, most in NUISANCES.items()
+        if name != "hue" or images.shape[1] == 3
+    }
+    return {"plain": images, **moved}
 
 
 def transformed(images: Tensor, affine: Tensor, warp: Tensor, hue: Tensor) -> Tensor:

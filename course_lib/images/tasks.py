@@ -3,19 +3,21 @@
 import hashlib
 import os
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
-from course_lib.images import Examples, labelled
+from course_lib.images import Examples, labelled, standin
 from course_lib.images.mnist import load_zeros_and_eights
 from course_lib.images.own_pictures import class_folders, load_folder
 from course_lib.images.standin import draw_scenes
 from course_lib.images.tiny_imagenet import NAME, find_tiny_imagenet, load_tiny_imagenet
-from course_lib.support.files import data_folder, named_path
+from course_lib.support.files import cached_arrays, data_folder, named_path
 from course_lib.support.randomness import stream
 from course_lib.support.validation import CourseError, check_labels, choose, tensor, whole_number
 
@@ -41,7 +43,8 @@ SOURCES = {
     "stand-in": "drawn stand-ins (the paper's images are not on this disk)",
     "folder": "pictures of your own",
 }
-STAND_IN_COUNTS = (500, 50)  # scenes per class to train and validate on, and held out
+# Scenes per class to train and validate on, and held out: they are drawn, so that many can be.
+STAND_IN_COUNTS = (500, 1000)
 
 
 @dataclass(frozen=True)
@@ -123,6 +126,7 @@ def load_task(
     source: str = "auto",
     seed: int = 0,
     images_per_class: int | None = None,
+    side: int | None = None,
     imbalance: int = 1,
 ) -> Task:
     """Load a task, split into training, validation and test images (§4). Nothing is downloaded.
@@ -137,6 +141,7 @@ def load_task(
         seed: Decides the split, which is 80:20 and stratified; all arms of a seed share it. Seeds
             0–4, 5–9, … each validate five disjoint fifths of the images, in one random order.
         images_per_class: How many images to use, 5 or more; None is all (500; MNIST 1,000).
+        side: Pictures are averaged down to it, from 64; None, or more than they have: as they are.
         imbalance: Class 1 keeps one in so many of its training images; the rest are not used.
     """
     whole_number("seed", seed, at_least=0)
@@ -144,7 +149,8 @@ def load_task(
         name, classes, pool, test, source = _own_pictures(name.removeprefix(FOLDER), source)
     else:
         classes = _classes(name)
-        pool, test, source = _load_parts(name, classes, source)
+        pool, test, source = _load_parts(name, classes, source, images_per_class)
+    pool, test = (_averaged(part, side) for part in (pool, test))
     kept = [_shuffled(pool, label, seed // FOLDS) for label in (0, 1)]
     if images_per_class is not None:
         count = whole_number("images_per_class", images_per_class, at_least=5)
@@ -173,7 +179,9 @@ def _classes(name: str) -> tuple[str, str]:
     return first, second
 
 
-def _load_parts(name: str, classes: tuple[str, str], source: str) -> tuple[Examples, Examples, str]:
+def _load_parts(
+    name: str, classes: tuple[str, str], source: str, count: int | None
+) -> tuple[Examples, Examples, str]:
     if name == "mnist-0-vs-8":
         choose(f"source of {name}", source, ("auto", "mnist"))
         return *load_zeros_and_eights(), "mnist"
@@ -191,7 +199,7 @@ def _load_parts(name: str, classes: tuple[str, str], source: str) -> tuple[Examp
             raise CourseError(f"{wrong}: {repair}")
         source = "stand-in"
     if source == "stand-in":
-        return *_stand_in((SCENES[classes[0]], SCENES[classes[1]])), "stand-in"
+        return *_stand_in([SCENES[kind] for kind in classes], count), "stand-in"
     if root is None:
         repair = f"put {NAME}.zip or its folder under data/, or name their folder in COURSE_DATA"
         repair += "; `python -m course_lib data` fetches it (--classes: other classes)"
@@ -223,12 +231,37 @@ def _own_pictures(path: str, source: str) -> tuple[str, tuple[str, str], Example
     return f"folder-{short[0]}-vs-{short[1]}", (first, second), *load_folder(root), "folder"
 
 
-@lru_cache(maxsize=2)
-def _stand_in(kinds: tuple[str, str]) -> tuple[Examples, Examples]:
+def _averaged(part: Examples, side: int | None) -> Examples:
+    """Images of a smaller side, each pixel the mean of those that it stands for."""
+    now = part.images.shape[-1]
+    if side is None or whole_number("side", side, at_least=4) >= now:
+        return part
+    if now % side:
+        raise CourseError(f"side {side} must divide {now}, the side of the images")
+    small = functional.avg_pool2d(part.images.float(), now // side)
+    return part._replace(images=small.round().to(torch.uint8))
+
+
+@lru_cache(maxsize=3)
+def _scenes(kind: str, count: int) -> Tensor:
     # One fixed set of scenes, as the paper's data is one fixed set: only the split has a seed.
+    drawing = hashlib.sha256(Path(standin.__file__).read_bytes()).hexdigest()
+    name = f"stand-in-{kind}-{count}-{drawing[:16]}"
+    shapes = {"scenes": (count, 3, 64, 64)}
+    arrays = cached_arrays(name, lambda: {"scenes": draw_scenes(kind, count, seed=0)}, shapes)
+    return torch.from_numpy(arrays["scenes"])
+
+
+def _stand_in(kinds: Sequence[str], count: int | None) -> tuple[Examples, Examples]:
+    """The pool and the scenes held out; of a class as many more are drawn as `count` asks for."""
     pool, held_out = STAND_IN_COUNTS
-    scenes = [torch.from_numpy(draw_scenes(kind, pool + held_out, seed=0)) for kind in kinds]
-    return labelled([part[:pool] for part in scenes]), labelled([part[pool:] for part in scenes])
+    more = max(0, whole_number("images_per_class", count or pool, at_least=5) - pool)
+    if more > pool:
+        most = f"choose {2 * pool} at most, or pictures of your own"
+        raise CourseError(f"images_per_class {count} is more than there are stand-ins: {most}")
+    scenes = [_scenes(kind, pool + held_out + (pool if more else 0)) for kind in kinds]
+    pools = [torch.cat([part[:pool], part[pool + held_out :][:more]]) for part in scenes]
+    return labelled(pools), labelled([part[pool : pool + held_out] for part in scenes])
 
 
 def image_ids(images: Tensor) -> list[str]:

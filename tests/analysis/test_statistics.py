@@ -14,6 +14,7 @@ from course_lib.analysis.statistics import (
     paired_difference,
     seeds_needed,
     wilson_interval,
+    worth_in_images,
 )
 from course_lib.support.validation import CourseError
 
@@ -194,3 +195,23 @@ def test_best_of_bias():
 def test_bad_input(call, message):
     with pytest.raises(CourseError, match=message):
         call()
+
+
+def test_worth_in_images():
+    """On a straight line in log size, adding a tenth is worth the same factor everywhere."""
+    sizes = [25, 50, 100, 200, 400, 800]
+    plain = [0.6 + 0.05 * k for k in range(6)]
+    factors = worth_in_images(sizes, plain, [value + 0.05 for value in plain])
+    assert factors[:4] == pytest.approx([2.0] * 4) and math.isnan(factors[5])
+    half = worth_in_images(sizes, plain, [value + 0.025 for value in plain])
+    assert half[0] == pytest.approx(2**0.5)
+    assert worth_in_images(sizes, plain, plain) == pytest.approx([1.0] * 6)
+    assert math.isnan(worth_in_images(sizes, plain, [0.5] * 6)[0]), "worse than the fewest images"
+    dip = [0.6, 0.7, 0.65, 0.8]
+    assert worth_in_images([1, 10, 100, 1000], dip, [0.65] * 4)[0] == pytest.approx(10**0.5)
+
+
+@pytest.mark.parametrize("sizes", [[25, 25], [50, 25], [25], [25, 50, 100]])
+def test_worth_in_images_of_bad_sizes(sizes):
+    with pytest.raises(CourseError, match="must grow, two or more, with an accuracy each"):
+        worth_in_images(sizes, [0.5, 0.6], [0.6, 0.7])

@@ -3,7 +3,7 @@ import pickle
 import threading
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from itertools import combinations
+from itertools import combinations, islice
 
 import numpy as np
 import pytest
@@ -33,6 +33,7 @@ from course_lib.study import run, settings_of
 from course_lib.support import download
 from course_lib.support.files import BUNDLED, data_folder, runs_folder
 from course_lib.support.validation import CourseError
+from course_lib.training import Recipe
 
 PUBLISHED = Generator().state_dict()
 
@@ -233,6 +234,23 @@ def test_the_gan_arm_doubles_the_training_images(tmp_path):
     assert result.settings["weights"] == generators_digest("bundled")
     plain = run(replace(settings, arm="none"), tmp_path)
     assert "generators" not in plain.settings and "weights" not in plain.settings
+
+
+def test_fresh_styles_are_drawn_for_each_image_in_each_epoch():
+    """Every copy is its own image in one of the six styles; styles differ from epoch to epoch."""
+    task = load_task("dogs-vs-goldfish", "stand-in", images_per_class=15)
+    images = task.train.images
+    styles = torch.stack([stylise(images, (style,)).images for style in STYLES])
+    epochs = list(islice(ARMS["gan-fresh"].fresh(images, task, Recipe(), 2), 3))
+    drawn = []
+    for copies in epochs:
+        same = (copies == styles).flatten(2).all(dim=2)  # (style, image)
+        assert (same.sum(dim=0) == 1).all(), "its own image, in one style"
+        drawn.append(same.int().argmax(dim=0))
+    assert len(drawn[0].unique()) > 3 and not torch.equal(drawn[0], drawn[1])
+    again = next(ARMS["gan-fresh"].fresh(images, task, Recipe(), 2))
+    assert torch.equal(again, epochs[0])
+    assert not torch.equal(next(ARMS["gan-fresh"].fresh(images, task, Recipe(), 3)), epochs[0])
 
 
 # Weights files

@@ -8,6 +8,7 @@ import torch
 from course_lib.arms.traditional import (
     BOUNDS,
     DIGITS,
+    NUISANCES,
     PICTURES,
     Transforms,
     affine_matrices,
@@ -15,10 +16,12 @@ from course_lib.arms.traditional import (
     facts,
     fresh,
     hue_matrices,
+    nuisances,
     one_of_them,
     traditional,
     transforms_for,
 )
+from course_lib.support.randomness import stream
 from course_lib.support.validation import CourseError
 from course_lib.training import Recipe, fit
 
@@ -193,6 +196,18 @@ def test_an_epoch_of_fresh_copies_holds_each_image_and_its_own_copy(tiny_task, m
         flipped.append({turned for straight, turned in pairs if straight not in known})
     assert len(seen) == 2 and flipped[0] != flipped[1]
     assert all(12 < len(images) < 36 for images in flipped), "half of 48 copies are mirrored"
+
+
+def test_nuisances_go_far_and_each_does_one_thing(images):
+    found = nuisances(images)
+    assert found.keys() == {"plain", *NUISANCES} and torch.equal(found["plain"], images)
+    for name, most in NUISANCES.items():
+        one = only(**{name: most})
+        expected = traditional(images, one, stream(0, f"test {name}"))
+        assert torch.equal(found[name], expected)
+        assert most > getattr(PICTURES, name), "farther than the course trains with"
+    assert not torch.equal(nuisances(images, seed=1)["shift"], found["shift"])
+    assert "hue" not in nuisances(images[:, :1])
 
 
 def test_one_transformation_for_each_image(tiny_task):

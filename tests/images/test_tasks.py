@@ -27,7 +27,7 @@ def parts(task):
 def test_sizes_and_types(task):
     train, validation, test = (len(part.labels) for part in parts(task))
     if task.source == "stand-in":
-        assert (train, validation, test) == (800, 200, 100)
+        assert (train, validation, test) == (800, 200, 2000)
     else:
         assert (train, validation, test) == (1350, 338, 200)
     for images, labels in parts(task):
@@ -96,6 +96,30 @@ def test_pooled_tasks(real_images):
         if name == "all-dogs-vs-all-cats":
             shares = set(image_ids(two.train.images)) & pool
             assert 0 < len(shares) < 400, "some of each breed"
+
+
+def test_a_smaller_side_is_the_mean_of_pixels():
+    whole, small = (load_task("dogs-vs-cats", "stand-in", 0, 10, side) for side in (None, 32))
+    assert small.train.images.shape == (16, 3, 32, 32) and small.test.images.shape[-1] == 32
+    blocks = whole.train.images.double().view(16, 3, 32, 2, 32, 2).mean(dim=(3, 5))
+    assert (small.train.images.double() - blocks).abs().max() <= 0.5
+    digits = load_task("mnist-0-vs-8", images_per_class=10, side=32)
+    assert digits.train.images.shape[-1] == 28, "they are smaller already"
+    with pytest.raises(CourseError, match="side 48 must divide 64"):
+        load_task("dogs-vs-cats", "stand-in", side=48)
+    with pytest.raises(CourseError, match="side 'big' must be"):
+        load_task("dogs-vs-cats", "stand-in", side="big")
+
+
+@pytest.mark.slow
+def test_more_stand_ins_are_drawn_where_more_are_asked_for():
+    few, many = (load_task("dogs-vs-goldfish", "stand-in", 0, count) for count in (500, 800))
+    assert len(few.train.labels) == 800 and len(many.train.labels) == 1280
+    assert torch.equal(few.test.images, many.test.images) and len(few.test.labels) == 2000
+    pool = {*image_ids(many.train.images), *image_ids(many.validation.images)}
+    assert {*image_ids(few.train.images)} < pool and not pool & {*image_ids(many.test.images)}
+    with pytest.raises(CourseError, match="images_per_class 1001 is more than there are stand-ins"):
+        load_task("dogs-vs-goldfish", "stand-in", 0, 1001)
 
 
 def test_imbalance():
