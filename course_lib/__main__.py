@@ -240,6 +240,10 @@ def main(arguments: list[str] | None = None) -> int:
         lines = ("course: " + " ".join(message.split()), *getattr(error, "advice", ()))
         print(*lines, sep="\n", file=sys.stderr)
         return 2
+    except OSError as error:  # a folder that may not be read, say
+        named = f"{error.filename} cannot be used: " if error.filename else ""
+        print(f"course: {named}{error.strerror or error}", file=sys.stderr)
+        return 2
     except NotebookFailed as error:
         print(error, file=sys.stderr)
         return 1

@@ -98,7 +98,7 @@ def _existing(style: str, kind: str) -> Path:
     path = generator_path(style, kind)
     if not path.is_file():
         hint = ": `python -m course_lib data --styles` fetches it" if kind == "published" else ""
-        raise CourseError(f"{path} is not there, or is no file{hint}")
+        raise CourseError(f"{path} is not there{hint}")
     return path
 
 

@@ -14,7 +14,7 @@ from PIL import Image
 from course_lib.support.validation import CourseError
 
 # What Pillow decodes by itself: it hands others, such as PostScript, to programs of the machine.
-FORMATS = ("BMP", "GIF", "JPEG", "MPO", "PNG", "TIFF", "WEBP")
+FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")  # a JPEG may turn out to be an MPO
 MOST_PIXELS = 2**26  # of all pictures that are being decoded: 67 million
 
 
@@ -49,6 +49,7 @@ def decode_pictures(
 ) -> list[np.ndarray]:
     """Decode and `prepare` files (name, for errors → path or content): uint8 RGB, (3, H, W)."""
     room = _Room()
+    Image.init()  # here, not in several threads
 
     def decode(name: str, file: Path | bytes) -> np.ndarray:
         try:
