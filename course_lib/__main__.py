@@ -29,7 +29,7 @@ def course() -> None:
 @_parameters(help="Set a parameter in every notebook that has it; can be repeated.")
 @click.option("--timeout", default=1800, show_default=True, help="Seconds for each notebook.")
 def run(preset: str, parameter: tuple[str, ...], timeout: int) -> None:
-    """Execute all notebooks in order and write them, with pages, to runs/PRESET/."""
+    """Execute all notebooks in order and write them, and a book, to runs/PRESET/."""
     from course_lib.analysis.results import html_table, read_results, results_table, show_table
     from course_lib.images.tasks import SOURCES
     from course_lib.pages.run import parse_parameters, run_notebooks
@@ -42,7 +42,7 @@ def run(preset: str, parameter: tuple[str, ...], timeout: int) -> None:
     find_device(str(parameters.get("device", "auto")))
     choose("source", parameters.get("source", "auto"), ("auto", *SOURCES))
     read = partial(read_results, runs_folder() / preset)
-    pages = run_notebooks(
+    book = run_notebooks(
         preset, parameters, timeout=timeout, results=lambda: html_table(results_table(read()[0]))
     )
     results, foreign = read()
@@ -51,7 +51,29 @@ def run(preset: str, parameter: tuple[str, ...], timeout: int) -> None:
     print(show_table(results_table(results)))
     for path in foreign:
         print(f"skipped, no result: {path}", file=sys.stderr)
-    print(f"Pages: {pages}")
+    print(f"Book: {book}")
+
+
+@course.command()
+def book() -> None:
+    """Write the book of the notebooks as they are stored, without running them, to runs/book/."""
+    from course_lib.analysis.comparison import reference_results
+    from course_lib.analysis.results import html_table, results_table
+    from course_lib.pages.book import write_book
+    from course_lib.pages.notebooks import list_notebooks
+    from course_lib.support.files import NOTEBOOKS
+
+    table = html_table(results_table(reference_results()))
+    target = runs_folder() / "book"
+    print(f"Book: {write_book(list_notebooks(), NOTEBOOKS, target, 'quick', table)}")
+
+
+@course.command()
+def marks() -> None:
+    """Write nbgrader's metadata into the exercises and checks of the course's notebooks."""
+    from course_lib.pages.marks import write_marks
+
+    print(*write_marks(), sep="\n")
 
 
 @course.command()
@@ -108,7 +130,7 @@ def study(
 @click.option("--preset", default="paper", show_default=True, help="Preset of your own runs.")
 @click.option("--format", "form", default="markdown", show_default=True, help="markdown or csv.")
 def results(preset: str, form: str) -> None:
-    """Print the paper's tables beside the replication and your own runs."""
+    """Print the paper's tables beside the pilot and your own runs, and the study's verdicts."""
     from course_lib.analysis import claims, comparison
     from course_lib.analysis.results import read_results
     from course_lib.images.tasks import TASKS
@@ -126,8 +148,13 @@ def results(preset: str, form: str) -> None:
             print(f"## Table {number}: {task}\n\n{comparison.markdown(table)}\n")
             differences = comparison.markdown(comparison.differences(reference, task))
             print(f"Test accuracy minus that of none, paired by seed:\n\n{differences}\n")
-        found = comparison.markdown(claims.claims(reference))
-        print(f"## The paper's claims about accuracy\n\n{found}\n")
+        runs, damaged = claims.study_results()
+        foreign += damaged
+        print(f"## The planned study\n\n{claims.progress(runs)}\n")
+        print(f"{comparison.markdown(claims.study_table(runs))}\n")
+        print("Means under each reading of batch normalisation's running averages:\n")
+        print(f"{comparison.markdown(claims.averages_table(runs))}\n")
+        print(f"MNIST:\n\n{comparison.markdown(claims.digits_table(runs))}\n")
     for path in foreign:
         print(f"skipped, no result: {path}", file=sys.stderr)
 

@@ -27,7 +27,7 @@ from course_lib.paper import MNIST, PAPER, PRESETS
 from course_lib.support.devices import DEVICES, find_device
 from course_lib.support.files import claimed, make_folder, runs_folder
 from course_lib.support.processes import parallel, worker_count
-from course_lib.support.progress import progress_bar
+from course_lib.support.progress import one_line_if_stopped, progress_bar
 from course_lib.support.validation import CourseError, as_python, choose
 from course_lib.training import Recipe, evaluate, fit
 
@@ -140,6 +140,7 @@ def run(settings: Settings, folder: Path) -> Result:
     return _read_or_train([settings], [task], folder, 1, None, None)[0]
 
 
+@one_line_if_stopped("stopped: finished runs are kept; run this again to go on")
 def run_many(
     wanted: Sequence[Settings],
     folder: Path,

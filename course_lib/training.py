@@ -29,6 +29,7 @@ from course_lib.models import (
     start_vgg16_from,
 )  # fmt: skip
 from course_lib.support.devices import find_device, keep_freed_memory, thread_count
+from course_lib.support.progress import one_line_if_stopped
 from course_lib.support.randomness import stream, stream_seed
 from course_lib.support.validation import (
     CourseError,
@@ -180,6 +181,7 @@ def _right(scores: Tensor, targets: Tensor) -> Tensor:
     return (scores.argmax(dim=1) == labels).sum()
 
 
+@one_line_if_stopped("stopped: nothing of this training is kept")
 @checks(task=Task, recipe=Recipe, threads=1)
 def fit(
     task: Task,

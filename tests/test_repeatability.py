@@ -5,6 +5,7 @@ import json
 import pytest
 import torch
 
+from course_lib.analysis.plan import STUDY
 from course_lib.analysis.results import read_results
 from course_lib.arms import ARMS
 from course_lib.images.tasks import load_task
@@ -61,3 +62,19 @@ def test_two_threads_differ_from_one_by_rounding(name, arm):
         assert two.curves[curve] == pytest.approx(one.curves[curve], abs=tolerance), curve
     for ours, theirs in zip(model.parameters(), other_model.parameters(), strict=True):
         assert torch.allclose(ours, theirs, rtol=0, atol=WEIGHT_TOLERANCE)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("arm", ["none", "traditional-fresh", "gan", "neural"])
+def test_todays_code_gives_what_the_studys_files_hold(real_images, arm):
+    """A study of many days is one study: its first epochs come out the same, to six digits."""
+    study_runs, _ = read_results(STUDY)
+    stored = next(run for run in study_runs if run.arm == arm)
+    here = torch.backends.cpu.get_cpu_capability(), torch.__version__
+    if here != (stored.environment["processor"], stored.settings["torch"]):
+        pytest.skip(f"the study ran on {stored.environment['processor']}, with its own torch")
+    task = load_task(stored.task, seed=stored.seed)
+    assert task.digest[:16] == stored.settings["data"]
+    _, history = fit(task, arm, Recipe(epochs=1), seed=stored.seed)
+    for name in history.curves.keys() - set(TIMES):
+        assert float(f"{history.curves[name][0]:.6g}") == stored.curves[name][0], name

@@ -111,10 +111,10 @@ def test_the_presets_are_those_of_the_code():
     quick = PRESETS["quick"]
     size = f"{quick.epochs} epochs and {quick.images_per_class} images per class"
     assert f"The quick preset has {size}" in GUIDE
-    assert f"`quick` ({size.replace(' and', ',')})" in " ".join(GLOSSARY.split())
-    assert f"| `quick` | {quick.epochs} | {quick.images_per_class} |" in read(
-        NOTEBOOKS / "STUDIES.md"
-    )
+    brief = f"`quick` ({size.replace(' and', ',')}, side {quick.side})"
+    assert brief in " ".join(GLOSSARY.split())
+    row = f"| `quick` | {quick.epochs} | {quick.images_per_class} | {quick.side} | {quick.learning_rate} |"
+    assert row in read(NOTEBOOKS / "STUDIES.md")
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,45 @@
+"""What each arm gains over a baseline, paired by seed: mean and interval over several runs."""
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from course_lib.analysis.results import Result
+from course_lib.analysis.statistics import paired_difference
+from course_lib.arms import ARMS
+from course_lib.support.validation import CourseError, choose
+
+COLUMNS = ("task", "arm", "mean", "low", "high", "seeds")
+
+
+def label(result: Result) -> str:
+    """The run's arm, and its one transformation if it had just one: "traditional: flip"."""
+    only = result.single_transform
+    return f"{result.arm}: {only}" if only else result.arm
+
+
+def gains(results: Sequence[Result], to: str = "none-matched") -> pd.DataFrame:
+    """Accuracy on unseen images minus that of the arm `to`, with Student's 95 % interval.
+
+    A row per task and arm, in the registry's order: mean, low and high (0–1), and how many seeds
+    both have. Only runs of one task and seed are compared; three seeds or more make an interval.
+    """
+    choose("arm", to, ARMS)
+    by_run: dict[tuple[str, str], dict[int, float]] = {}
+    for result in results:
+        by_run.setdefault((result.task, label(result)), {})[result.seed] = result.unseen_accuracy
+    order = {arm: place for place, arm in enumerate(ARMS)}
+    names = sorted({name for _, name in by_run}, key=lambda name: order[name.partition(":")[0]])
+    rows = []
+    for task in dict.fromkeys(task for task, _ in by_run):
+        baseline = by_run.get((task, to))
+        if baseline is None:
+            raise CourseError(
+                f"arm {to!r} has no run on {task}: it is what the others are compared to"
+            )
+        for name in names:
+            runs = by_run.get((task, name), {})
+            if name != to and (seeds := sorted(runs.keys() & baseline.keys())):
+                found = paired_difference([runs[s] for s in seeds], [baseline[s] for s in seeds])
+                rows.append((task, name, found.mean, found.low, found.high, len(seeds)))
+    return pd.DataFrame(rows, columns=list(COLUMNS))

@@ -1,0 +1,78 @@
+import dataclasses
+import math
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+
+from course_lib.analysis.gains import gains
+from course_lib.analysis.results import Result
+from course_lib.analysis.statistics import paired_difference
+from course_lib.show.gains import gain_plot
+from course_lib.support.validation import CourseError
+
+
+def made(arm, seed, right, task="dogs-vs-cats", transforms=()):
+    """A run with `right` of 100 validation and 100 test images right in its one last epoch."""
+    settings = {
+        "task": task, "arm": arm, "seed": seed, "source": "stand-in", "epochs": 2, "last_epochs": 1,
+        "running_statistics": "all", "images_per_class": 10, "transforms": dict.fromkeys(transforms, 1),
+    }  # fmt: skip
+    half = np.arange(100) < right / 2
+    return Result(
+        settings, "key", {"validation_accuracy": [0.5, 0.5]}, 0, {}, {"date": "2026"}, 1.0,
+        times_right={"all validation": half.astype(int), "all test": half.astype(int)},
+    )  # fmt: skip
+
+
+RUNS = [
+    *(made("none-matched", seed, 140 + 4 * seed) for seed in range(4)),
+    *(made("none", seed, 134 + 4 * seed + 2 * (seed % 2)) for seed in range(4)),
+    *(made("traditional-fresh", seed, 150 + 4 * seed, transforms=["flip"]) for seed in range(1, 4)),
+    made("control", 9, 150),
+]
+
+
+def test_gains_are_paired_by_seed():
+    table = gains(RUNS).set_index("arm")
+    assert table.index.tolist() == ["none", "traditional-fresh: flip"]
+    expected = paired_difference([0.67, 0.7, 0.71, 0.74], [0.7, 0.72, 0.74, 0.76])
+    assert table.loc["none", ["mean", "low", "high"]].tolist() == pytest.approx(expected[:3])
+    flip = table.loc["traditional-fresh: flip"]
+    assert flip["mean"] == pytest.approx(0.05) and flip["seeds"] == 3
+    to_none = gains(RUNS, to="none").set_index("arm")
+    assert to_none.loc["none-matched", "mean"] == pytest.approx(-expected.mean)
+
+
+def test_gains_need_their_baseline():
+    with pytest.raises(CourseError, match="arm 'pair-mean' has no run on dogs-vs-cats"):
+        gains(RUNS, to="pair-mean")
+    with pytest.raises(CourseError, match="arm 'nothing' is unknown"):
+        gains(RUNS, to="nothing")
+    with pytest.raises(CourseError, match="table has no rows"):
+        gain_plot(gains([]))
+
+
+def test_two_seeds_make_no_interval():
+    (row,) = gains(
+        [run for run in RUNS if run.seed < 2 and run.arm != "traditional-fresh"]
+    ).itertuples()
+    assert row.seeds == 2 and math.isnan(row.low)
+
+
+def test_gain_plot_shows_means_and_intervals_in_points():
+    other = [
+        dataclasses.replace(run, settings=run.settings | {"task": "dogs-vs-goldfish"})
+        for run in RUNS
+    ]
+    table = gains(RUNS + other)
+    figure = gain_plot(table)
+    assert [place.get_title() for place in figure.axes] == ["dogs-vs-cats", "dogs-vs-goldfish"]
+    for place in figure.axes:
+        intervals = [line.get_xdata() for line in place.get_lines() if len(line.get_xdata()) == 2]
+        drawn = {tuple(np.round(ends, 6)) for ends in intervals}
+        for _, row in table.iterrows():
+            assert (round(100 * row["low"], 6), round(100 * row["high"], 6)) in drawn
+    labels = [text.get_text() for text in figure.axes[0].get_yticklabels()]
+    assert labels == ["none", "traditional-fresh: flip"]
+    plt.close(figure)
