@@ -16,7 +16,7 @@ test: .venv/installed-test
 	$(BIN)/python -m mypy
 	$(BIN)/python -m pytest -m "not slow"
 	$(BIN)/python -m pytest -m slow
-	COURSE_DATA="$(CURDIR)/tests/no-data" COURSE_RUNS="$(NBVAL_RUNS)" $(BIN)/python -m pytest -p nbval \
+	COURSE_DATA="$(CURDIR)/tests/no-data" COURSE_STAND_INS=1 COURSE_RUNS="$(NBVAL_RUNS)" $(BIN)/python -m pytest -p nbval \
 		--nbval --nbval-current-env --nbval-cell-timeout=300 \
 		--nbval-sanitize-with tests/nbval.cfg notebooks
 
@@ -43,7 +43,7 @@ paper: install
 # their outputs in them.
 store: install
 	$(BIN)/python -m course_lib marks
-	COURSE_DATA="$(CURDIR)/tests/no-data" COURSE_RUNS="$(CURDIR)/runs/store" $(BIN)/python -m nbconvert --to notebook \
+	COURSE_DATA="$(CURDIR)/tests/no-data" COURSE_STAND_INS=1 COURSE_RUNS="$(CURDIR)/runs/store" $(BIN)/python -m nbconvert --to notebook \
 		--execute --inplace --ExecutePreprocessor.record_timing=False \
 		--ExecutePreprocessor.store_widget_state=False notebooks/*.ipynb
 	# What a cell printed, in one piece. nbconvert does this before it executes: hence by itself.

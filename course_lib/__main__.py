@@ -1,19 +1,20 @@
 """The `course` command: `python -m course_lib VERB`."""
 
+import io
 import re
 import sys
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import click
 from click.core import ParameterSource
 
 from course_lib import __version__
-from course_lib.support.files import runs_folder
+from course_lib.support.files import fix_folders, named_path, runs_folder
 from course_lib.support.validation import CourseError, choose, whole_number
 
 MOST_SEEDS = 10_000
+MOST_SECONDS = 10**7
 _parameters = partial(click.option, "-p", "--parameter", multiple=True, metavar="NAME=VALUE")
 
 
@@ -36,7 +37,7 @@ def run(preset: str, parameter: tuple[str, ...], timeout: int) -> None:
     from course_lib.support.devices import find_device
 
     choose("preset", preset, PRESETS)
-    whole_number("timeout", timeout, at_least=1)
+    whole_number("timeout", timeout, at_least=1, at_most=MOST_SECONDS)
     parameters = parse_parameters(parameter)
     find_device(str(parameters.get("device", "auto")))
     choose("source", parameters.get("source", "auto"), ("auto", *SOURCES))
@@ -45,6 +46,8 @@ def run(preset: str, parameter: tuple[str, ...], timeout: int) -> None:
         preset, parameters, timeout=timeout, results=lambda: html_table(results_table(read()[0]))
     )
     results, foreign = read()
+    if not results:
+        raise CourseError(f"{runs_folder() / preset} holds no result: no notebook has trained")
     print(show_table(results_table(results)))
     for path in foreign:
         print(f"skipped, no result: {path}", file=sys.stderr)
@@ -163,29 +166,34 @@ def start(folder: str, solutions: bool) -> None:
     """Copy the notebooks to FOLDER to work in; your changes there are never overwritten."""
     from course_lib.pages import student
 
-    for name, path in student.start(Path(folder), solutions).items():
+    for name, path in student.start(named_path("folder", folder), solutions).items():
         if path.name != name:
             print(f"{name} in {folder} is yours and stays as it is; the new version is {path.name}")
     print(f"Notebooks: {folder}")
 
 
 @course.command()
-@click.option("--classes", metavar="WNIDS", help="Comma-separated; default: the course's.")
+@click.option("--classes", metavar="WNIDS", help="Comma-separated, beside the course's own.")
 @click.option("--from", "given", metavar="FILE", help="Official zip, or its folder, on this disk.")
 @click.option("--mirror", metavar="URL", help="An official zip to use instead.")
 @click.option("--styles", is_flag=True, help="The six published generators, 273 MB.")
 def data(classes: str | None, given: str | None, mirror: str | None, styles: bool) -> None:
     """Fetch what the course does not bundle: the paper's images."""
-    from course_lib.arms.generators import fetch_styles
+    from course_lib.arms.generators import fetch_styles, pinned
     from course_lib.images.mirrors import MIRRORS, fetch_tiny_imagenet
     from course_lib.images.tasks import WNIDS
 
     if styles:
-        print(f"The published generators are in {fetch_styles()}")
+        folder = fetch_styles()
+        for name, digest in pinned().items():
+            print(f"{name}: {(folder / name).stat().st_size:,} bytes, SHA-256 {digest}")
+        print(f"The published generators are in {folder}")
         return
-    wnids = list(WNIDS.values()) if classes is None else classes.split(",")
+    more = () if classes is None else classes.split(",")
+    wnids = list(dict.fromkeys([*WNIDS.values(), *more]))
     mirrors = MIRRORS if mirror is None else [mirror]
-    place = fetch_tiny_imagenet(wnids, Path(given) if given else None, mirrors)
+    source = None if given is None else named_path("from", given)
+    place = fetch_tiny_imagenet(wnids, source, mirrors)
     print(f"Tiny ImageNet: {', '.join(wnids)} are in {place}, complete and checked")
 
 
@@ -221,30 +229,35 @@ def train(
     """Train a generator of your own style; if interrupted, it resumes when called again."""
     from course_lib.arms.domains import train_style
 
-    path, curves = train_style(name, Path(domain), photos, parameter, start)
+    path, curves = train_style(name, named_path("domain", domain), photos, parameter, start)
     print(f"{path}: " + ", ".join(f"{loss} {values[-1]:.3f}" for loss, values in curves.items()))
 
 
 def _seeds(text: str) -> list[int]:
     """Seeds from text: "0-4" → 0, 1, 2, 3, 4; "0,3,7" → 0, 3, 7."""
-    seeds: list[int] = []
+    seeds: dict[int, None] = {}  # in order, each once
     for part in text.split(","):
         if not (found := re.fullmatch(r"(\d{1,18})(?:-(\d{1,18}))?", part)):
             raise CourseError(f"seeds {text!r} must be whole numbers, as in 0-4 or 0,3,7")
         wanted = range(int(found[1]), int(found[2] or found[1]) + 1)
-        if len(wanted) > MOST_SEEDS:
-            raise CourseError(f"seeds {text!r} are {len(wanted)}: choose {MOST_SEEDS} at most")
-        seeds += wanted
+        if len(wanted) <= MOST_SEEDS:
+            seeds |= dict.fromkeys(wanted)
+        if (count := max(len(wanted), len(seeds))) > MOST_SEEDS:
+            raise CourseError(f"seeds {text!r} are {count}: choose {MOST_SEEDS} at most")
     if not seeds:
         raise CourseError(f"seeds {text!r} is empty: a range runs upwards, as in 0-4")
-    return seeds
+    return list(seeds)
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; bad input is one line on stderr and exit code 2."""
     from course_lib.pages.run import NotebookFailed
 
+    for stream in (sys.stdout, sys.stderr):  # a redirect may not know arrows and dashes
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     try:
+        fix_folders()
         return course.main(arguments, prog_name="course", standalone_mode=False) or 0
     except click.exceptions.NoArgsIsHelpError as error:
         print(error.format_message())
@@ -253,6 +266,10 @@ def main(arguments: list[str] | None = None) -> int:
         message = error.format_message() if isinstance(error, click.ClickException) else str(error)
         lines = ("course: " + " ".join(message.split()), *getattr(error, "advice", ()))
         print(*lines, sep="\n", file=sys.stderr)
+        return 2
+    except OSError as error:  # a folder that may not be read, say
+        named = f"{error.filename} cannot be used: " if error.filename else ""
+        print(f"course: {named}{error.strerror or error}", file=sys.stderr)
         return 2
     except NotebookFailed as error:
         print(error, file=sys.stderr)

@@ -71,11 +71,13 @@ def adversarial_loss(scores: Tensor) -> Tensor:
     return (scores.float() - 1).square().mean()
 
 
+@checks(distance=tuple(DISTANCES))
 def cycle_loss(back: Tensor, original: Tensor, distance: str = "absolute") -> Tensor:
     """CycleGAN's cycle loss: |F(G(x)) − x|, there and back again, the mean over all values."""
     return DISTANCES[distance](back, original)
 
 
+@checks(distance=tuple(DISTANCES))
 def identity_loss(same: Tensor, original: Tensor, distance: str = "absolute") -> Tensor:
     """CycleGAN's identity loss: |G(y) − y|, the mean: what has the style already stays as it is."""
     return DISTANCES[distance](same, original)

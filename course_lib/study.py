@@ -27,8 +27,8 @@ from course_lib.paper import MNIST, PAPER, PRESETS
 from course_lib.support.devices import DEVICES, find_device
 from course_lib.support.files import claimed, make_folder, runs_folder
 from course_lib.support.processes import parallel, worker_count
-from course_lib.support.progress import progress_bar
-from course_lib.support.validation import CourseError, choose
+from course_lib.support.progress import one_line_if_stopped, progress_bar
+from course_lib.support.validation import CourseError, as_python, choose
 from course_lib.training import Recipe, evaluate, fit
 
 WAIT_SECONDS = 1.0  # for another study that trains the runs that are left
@@ -52,6 +52,7 @@ class Settings:
     recipe: Recipe = Recipe()
 
     def __post_init__(self) -> None:
+        as_python(self)
         choose("arm", self.arm, ARMS)
         if not is_run(self.task, self.arm):
             wrong = f"arm {self.arm!r} is not run on {self.task}: the paper has no such row"
@@ -139,6 +140,7 @@ def run(settings: Settings, folder: Path) -> Result:
     return _read_or_train([settings], [task], folder, 1, None, None)[0]
 
 
+@one_line_if_stopped("stopped: finished runs are kept; run this again to go on")
 def run_many(
     wanted: Sequence[Settings],
     folder: Path,
@@ -149,6 +151,7 @@ def run_many(
     """The results of many runs, in the order asked for: read from `folder`, or trained and written.
 
     Args:
+        wanted: Each is done once, however often it is named.
         workers: Processes with one thread each; "auto" is one per core, or one on a GPU.
         scheduler: A Dask cluster's, as in tcp://host:8786, to train there instead.
         bundled: A second folder to read from. The runs are then trained in the order given, else
@@ -157,7 +160,6 @@ def run_many(
     if not wanted:
         raise CourseError("wanted [] names no run: there is nothing to do")
     count = worker_count(workers, wanted[0].device)
-    make_folder(folder)
     load = cache(load_settings)
     # Arms of one task and seed share their images.
     tasks = [load(replace(run, arm="none", recipe=Recipe())) for run in wanted]
@@ -178,18 +180,24 @@ def _read_or_train(
 ) -> list[Result]:  # fmt: skip
     """Results of runs on their tasks; those that are missing are trained, and written here."""
     results: dict[int, Result] = {}
-    paths: dict[int, Path] = {}
+    paths: dict[int, Path] = {}  # of each run, where it is named first
+    known: set[Path] = set()
     costs: dict[int, float] = {}
     for index, (run, task) in enumerate(zip(runs, tasks, strict=True)):
         record = _record(run, task)
-        paths[index] = result_path(folder, record, _key(record))
+        path = result_path(folder, record, _key(record))
+        if path in known:
+            continue
+        known.add(path)
+        paths[index] = path
         there = [paths[index]] + ([bundled / paths[index].name] if bundled else [])
         if done := next(filter(None, map(read_result, there)), None):
             results[index] = done
         else:
             costs[index] = ARMS[run.arm].cost * run.recipe.epochs * task.train.images.numel()
     if not costs:
-        return [results[index] for index in range(len(runs))]
+        return [results[index] for index in paths]
+    make_folder(folder)
     # Long runs first: a short one fills the gap at the end better.
     order = list(costs) if bundled else sorted(costs, key=lambda index: costs[index], reverse=True)
     claims: dict[int, FileLock] = {}
@@ -210,18 +218,18 @@ def _read_or_train(
     shown = progress_bar(sum(costs.values()), f"{len(costs)} runs")
     try:
         with parallel(min(count, len(costs)), scheduler) as processes, shown as bar:
-            while len(results) < len(runs):
+            while len(results) < len(paths):
                 for index, result in processes(jobs()):
                     write_result(result, folder)
                     results[index] = result
                     claims.pop(index).release()
                     bar.update(costs[index])
-                if len(results) < len(runs):
+                if len(results) < len(paths):
                     time.sleep(WAIT_SECONDS)  # another study trains the rest, or was stopped at it
     finally:
         for claim in claims.values():
             claim.release()
-    return [results[index] for index in range(len(runs))]
+    return [results[index] for index in paths]
 
 
 def _train(index: int, run: Settings, task: Task) -> tuple[int, Result]:

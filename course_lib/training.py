@@ -29,9 +29,18 @@ from course_lib.models import (
     start_vgg16_from,
 )  # fmt: skip
 from course_lib.support.devices import find_device, keep_freed_memory, thread_count
+from course_lib.support.progress import one_line_if_stopped
 from course_lib.support.randomness import stream, stream_seed
-from course_lib.support.validation import CourseError, checks, choose, number, whole_number
+from course_lib.support.validation import (
+    CourseError,
+    as_python,
+    checks,
+    choose,
+    number,
+    whole_number,
+)  # fmt: skip
 
+MOST_EPOCHS, MOST_IMAGES = 10**6, 2**20  # a batch of more is a slip of the keyboard
 MOST_LAST_EPOCHS = 35  # a digit of a result's file counts them
 SHOWN_CLASSES = (0, 0, 1, 1)  # of the pairs kept in the History
 
@@ -61,8 +70,9 @@ class Recipe(Choices):
     readings: bool = True  # whether unseen images are also scored under the other READINGS
 
     def __post_init__(self) -> None:
-        whole_number("epochs", self.epochs, at_least=1)
-        whole_number("batch_size", self.batch_size, at_least=1)
+        as_python(self)
+        whole_number("epochs", self.epochs, at_least=1, at_most=MOST_EPOCHS)
+        whole_number("batch_size", self.batch_size, at_least=1, at_most=MOST_IMAGES)
         for name in ("learning_rate", "augnet_learning_rate", "augnet_gain"):
             value = getattr(self, name)
             if value is not None and number(name, value) <= 0:
@@ -171,6 +181,7 @@ def _right(scores: Tensor, targets: Tensor) -> Tensor:
     return (scores.argmax(dim=1) == labels).sum()
 
 
+@one_line_if_stopped("stopped: nothing of this training is kept")
 @checks(task=Task, recipe=Recipe, threads=1)
 def fit(
     task: Task,

@@ -25,6 +25,7 @@ GREY = "train/n00000001/images/n00000001_0.JPEG"
 def own_folders(tmp_path, monkeypatch):
     monkeypatch.setenv("COURSE_DATA", str(tmp_path / "data"))
     monkeypatch.setenv("COURSE_RUNS", str(tmp_path / "runs"))
+    monkeypatch.setenv("COURSE_STAND_INS", "1")  # this data folder is empty on purpose
 
 
 @pytest.fixture

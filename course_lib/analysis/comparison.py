@@ -127,7 +127,7 @@ def differences(
     choose("arm", to, arms)
     rows = [{"arm": arm, **row} for arm in arms if arm != to and (row := versus(arms, arm, to))]
     table = pd.DataFrame(rows, columns=["arm", *Difference._fields])
-    table["p, Holm"] = holm(table["p"])
+    table["p, Holm"] = holm(table["p"].astype(float))  # of no row, pandas makes objects
     return table
 
 
@@ -142,7 +142,7 @@ def claims(results: Sequence[Result], measure: str = "test") -> pd.DataFrame:
             says = PAPER[task, asked.first] - PAPER[task, asked.second]
             rows.append({"claim": asked.text, "task": task, "paper says": says, **found})
     table = pd.DataFrame(rows, columns=["claim", "task", "paper says", *Difference._fields])
-    table["p, Holm"] = holm(table["p"])
+    table["p, Holm"] = holm(table["p"].astype(float))
     return table
 
 

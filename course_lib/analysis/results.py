@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from math import nan
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -149,12 +149,32 @@ def read_result(path: Path) -> Result | None:
             path == result_path(path.parent, result.settings, result.key)
             and {len(curve) for curve in result.curves.values()} == {result.epochs}
             and result.correct.keys() >= CORRECT
+            and all(map(len, result.correct.values()))
             and 0 <= result.best_epoch < result.epochs
-            and bool(_row(result) and result.environment["date"])
+            and _typed(result)
         )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except Exception:  # what is no such file can raise nearly anything
         return None
     return result if whole else None
+
+
+def _typed(result: Result) -> bool:
+    """Whether the fields of a result that was read have their types."""
+    settings, numbers = result.settings, (int, float)
+    forms: tuple[tuple[object, Any], ...] = (
+        (result.best_epoch, int),
+        (result.seconds, numbers),
+        (result.environment["date"], str),
+        (settings["transforms"], dict),
+        *((settings[name], str) for name in ("task", "arm", "source")),
+        *((settings[name], int) for name in ("seed", "epochs")),
+        (settings["images_per_class"], (int, type(None))),
+        (settings["running_statistics"] if result.times_right else "", str),
+        (settings["last_epochs"] if result.times_right else 1, int),
+        *((value, numbers) for curve in result.curves.values() for value in curve),
+    )
+    right = all(isinstance(value, kind) and type(value) is not bool for value, kind in forms)
+    return right and all(0 <= value <= 1 for value in result.curves["validation_accuracy"])
 
 
 def _bits(text: str) -> np.ndarray:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,7 +15,7 @@ from course_lib.support.devices import find_device, thread_count
 from course_lib.support.files import write_whole
 from course_lib.support.progress import progress_bar
 from course_lib.support.randomness import stream, stream_seed
-from course_lib.support.validation import CourseError, choose, number, whole_number
+from course_lib.support.validation import CourseError, as_python, choose, number, whole_number
 
 Pictures = Sequence[Tensor]
 Curves = dict[str, list[float]]
@@ -48,8 +49,9 @@ class CycleGANRecipe:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        as_python(self)
         for name in ("steps", "batch_size", "width", "blocks", "critic_width", "critic_halvings"):
-            whole_number(name, getattr(self, name), at_least=1)
+            whole_number(name, getattr(self, name), at_least=1, at_most=2**20)
         for name, least in (("critic_batch", self.batch_size), ("critic_first", 0), ("seed", 0)):
             whole_number(name, getattr(self, name), least)
         whole_number("enlarge", self.enlarge, at_least=1)
@@ -226,25 +228,54 @@ class _Run:
 
     def read(self, path: Path, resume: bool) -> None:
         """Take the networks of a checkpoint and, to resume its training, all the rest."""
-        try:
-            state = torch.load(path, map_location="cpu", weights_only=True)
-            CycleGANRecipe(**state["recipe"])
-            if not {"done", "curves", "networks", "optimisers", "pools"} <= state.keys():
-                raise KeyError("a part is missing")
-        except Exception as error:  # bytes that are no such file can raise nearly anything
-            raise CourseError(f"{path} is no checkpoint of this course, or is damaged") from error
+        state = _read_state(path)
         if resume and state["recipe"] != asdict(self.recipe):
             raise CourseError(f"{path} was begun with another recipe: {state['recipe']}")
+        wrong = f"{path} has networks of another size: {state['recipe']}"
         try:
             self.networks.load_state_dict(state["networks"])
-        except RuntimeError as error:
-            raise CourseError(f"{path} has networks of another size: {state['recipe']}") from error
-        if resume:
-            for name, optimiser in self.optimisers.items():
-                optimiser.load_state_dict(state["optimisers"][name])
-            on = next(self.networks.parameters()).device
-            self.pools = {name: Pool(images.to(on)) for name, images in state["pools"].items()}
-            self.done, self.curves = state["done"], state["curves"]
+            wrong = f"{path} is a damaged checkpoint: delete it, or get it again"
+            if resume:
+                self._resume(state)
+        except Exception as error:  # other parts than a training's can raise nearly anything
+            raise CourseError(wrong) from error
+
+    def _resume(self, state: dict[str, Any]) -> None:
+        for name, optimiser in self.optimisers.items():
+            optimiser.load_state_dict(state["optimisers"][name])
+            for weight, kept in optimiser.state.items():
+                if {kept[part].shape for part in ("exp_avg", "exp_avg_sq")} != {weight.shape}:
+                    raise ValueError("averages of another shape")
+        on, side = next(self.networks.parameters()).device, self.recipe.side
+        for name in self.pools:
+            images = state["pools"][name]
+            if len(images) and images.shape[1:] != (3, side, side):
+                raise ValueError("a pool of another shape")
+            self.pools[name] = Pool(images.to(on))
+        self.done = whole_number("done", state["done"], 0, self.recipe.steps)
+        self.curves = {
+            str(name): [float(x) for x in curve] for name, curve in state["curves"].items()
+        }
+
+
+def _read_state(path: Path) -> dict[str, Any]:
+    """What `_Run.keep` wrote; CourseError if a part is missing or a weight is not finite."""
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        CycleGANRecipe(**state["recipe"])
+        if not {"done", "curves", "networks", "optimisers", "pools"} <= state.keys():
+            raise KeyError("a part is missing")
+        if not all(weight.isfinite().all() for weight in state["networks"].values()):
+            raise ValueError("a weight is not finite")
+    except Exception as error:  # bytes that are no such file can raise nearly anything
+        raise CourseError(f"{path} is no checkpoint of this course, or is damaged") from error
+    return state
+
+
+def check_checkpoint(path: Path) -> None:
+    """CourseError in one line if a training cannot be resumed from this file."""
+    recipe = CycleGANRecipe(**_read_state(path)["recipe"])
+    _Run(recipe, torch.device("cpu")).read(path, resume=True)
 
 
 def _crops(sets: Sequence[Pictures], recipe: CycleGANRecipe, draws: torch.Generator) -> Tensor:

@@ -18,7 +18,7 @@ from course_lib.images.decoding import decode_pictures
 from course_lib.images.standin import CLASSES, draw_scenes
 from course_lib.models import CycleGAN, Generator
 from course_lib.support.devices import keep_freed_memory
-from course_lib.support.files import make_folder, runs_folder, write_whole
+from course_lib.support.files import make_folder, named_path, runs_folder, write_whole
 from course_lib.support.validation import CourseError, choose
 
 # How the generators in data/styles/ were trained, for pictures of 64×64 stylised at twice that
@@ -93,7 +93,7 @@ def photographs(source: str, side: int) -> list[Tensor]:
     if source == "stand-in":
         scenes = [draw_scenes(kind, 300, seed=1) for kind in CLASSES]
         return list(torch.from_numpy(np.stack(scenes, axis=1)).flatten(0, 1))
-    return read_pictures(Path(source), side)
+    return read_pictures(named_path("photos", source), side)
 
 
 def read_pictures(folder: Path, side: int) -> list[Tensor]:

@@ -29,6 +29,8 @@ STYLES = {
     "van-gogh": "style_vangogh",
     "winter": "summer2winter_yosemite",
 }
+NUMBERS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+PINS = "SHA256SUMS"  # beside the published files: as they were when first seen, for sha256sum -c
 ADDRESS = "http://efrosgans.eecs.berkeley.edu/cyclegan/pretrained_models"
 # Files from before PyTorch 0.4 carry statistics that instance normalisation does not use.
 OLD_SUFFIXES = (".running_mean", ".running_var", ".num_batches_tracked")
@@ -70,7 +72,7 @@ def choose_kind(generators: str) -> str:
     """The published generators for "auto" if all six are on disk, else the bundled ones."""
     if choose("generators", generators, ("auto", *KINDS)) != "auto":
         return generators
-    there = all(generator_path(style, "published").exists() for style in STYLES)
+    there = all(generator_path(style, "published").is_file() for style in STYLES)
     return "published" if there else "bundled"
 
 
@@ -81,13 +83,20 @@ def load_generator(style: str, kind: str = "bundled") -> Generator:
 
 def generators_digest(kind: str, styles: Sequence[str] = tuple(STYLES)) -> str:
     """One digest of the weights files of some styles."""
-    digests = (hashlib.sha256(_existing(style, kind).read_bytes()).digest() for style in styles)
+    digests = (bytes.fromhex(_digest(_existing(style, kind))) for style in styles)
     return hashlib.sha256(b"".join(digests)).hexdigest()[:16]
+
+
+def _digest(path: Path) -> str:
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise CourseError(f"{path} cannot be read: {error.strerror or error}") from error
 
 
 def _existing(style: str, kind: str) -> Path:
     path = generator_path(style, kind)
-    if not path.exists():
+    if not path.is_file():
         hint = ": `python -m course_lib data --styles` fetches it" if kind == "published" else ""
         raise CourseError(f"{path} is not there{hint}")
     return path
@@ -105,6 +114,9 @@ def read_generator(path: Path, kind: Kind) -> Generator:
         found, wanted = tuple(weights[name].shape), tuple(value.shape)
         if found != wanted:
             raise CourseError(f"{path} is no generator of {kind}: {name} is {found}, not {wanted}")
+        layout = weights[name].layout, weights[name].device.type, weights[name].dtype
+        if layout[:2] != (torch.strided, "cpu") or layout[2] not in NUMBERS:
+            raise CourseError(f"{path} is no generator of {kind}: {name} is stored as {layout}")
         if not weights[name].isfinite().all():
             raise CourseError(f"{path} is damaged: {name} holds values that are not finite")
     generator.load_state_dict(weights)
@@ -147,13 +159,18 @@ def save_generator(path: Path, generator: Generator, kind: Kind, about: dict[str
 
 
 def fetch_styles(address: str = ADDRESS) -> Path:
-    """Download what is missing of the published generators (45.5 MB each); returns their folder."""
+    """Download what is missing of the published generators (45.5 MB each); returns their folder.
+
+    Their authors publish no digests: those of the first fetch are kept in its `SHA256SUMS`, and a
+    CourseError refuses other files from then on.
+    """
     folder = data_folder() / "cyclegan"
     make_folder(folder)
     for style in STYLES:
         path = generator_path(style, "published")
         if path.exists():
             read_generator(path, KINDS["published"])
+            _pin(path, path.name)
             continue
         url, names = f"{address}/{path.name}", ", ".join(STYLES.values())
         advice = f"get {names} (each .pth) from CycleGAN's project page and put them into {folder}"
@@ -170,3 +187,25 @@ def _fetch(url: str, part: Path) -> None:
         read_generator(part, KINDS["published"])
     except CourseError as error:
         raise DownloadFailed("what the server sends is no published generator") from error
+    _pin(part, url.rpartition("/")[2])
+
+
+def pinned() -> dict[str, str]:
+    """Name → SHA-256 of the published files that have been fetched, as they were at first."""
+    try:
+        lines = (data_folder() / "cyclegan" / PINS).read_text(encoding="utf-8").splitlines()
+    except (OSError, ValueError):
+        return {}
+    return {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
+
+
+def _pin(path: Path, name: str) -> None:
+    """Keep the digest of a published file, or compare it with the one that is kept."""
+    pins, digest = pinned(), _digest(path)
+    if pins.get(name, digest) != digest:
+        where = data_folder() / "cyclegan" / PINS
+        raise CourseError(f"{name} has SHA-256 {digest}, not the one in {where}")
+    pins[name] = digest
+    text = "".join(f"{pins[name]}  {name}\n" for name in sorted(pins))
+    target = data_folder() / "cyclegan" / PINS
+    write_whole(target, lambda part: part.write_text(text, encoding="utf-8"))

@@ -3,15 +3,17 @@
 import hashlib
 import io
 import re
+import time
 import zipfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from course_lib.images import tiny_imagenet
 from course_lib.support.download import DownloadFailed, NoRanges, fetch_file, fetch_range
-from course_lib.support.files import BUNDLED, data_folder, make_folder, write_whole
+from course_lib.support.files import BUNDLED, claimed, data_folder, make_folder, write_whole
 from course_lib.support.progress import progress_bar
 from course_lib.support.validation import CourseError
 
@@ -21,6 +23,8 @@ MIRRORS = (
 )
 DIGESTS = BUNDLED / "tiny-imagenet-200.sha256"  # of the default classes' images, for sha256sum
 MEMBER = re.compile(r"(train/(n\d{8})/images/\2_\d+|val/images/val_\d+)\.JPEG")
+HOST = re.compile(r"\w[\w-]*(\.\w[\w-]*)*\.?|[\da-f]*:[\da-f:.]+")  # a name or IPv6 address
+WAIT_SECONDS = 1.0  # for another call that fetches
 NEAR = 2**16  # bytes asked for at a time: the zip has a class's training images side by side
 SIZE, MD5 = 248_100_043, "90528d7ca1a48142e341f4ef8d21d0de"  # of the official zip, in bytes
 COUNTS = (500, 50)  # images per class, for training and validation
@@ -34,34 +38,54 @@ def fetch_tiny_imagenet(
 
     Each mirror in turn is asked for the classes' bytes or, if it hands out no parts, for the whole
     file, which a later call resumes; or `given`, an official zip or folder, is used. All images are
-    checked. A CourseError leaves the data folder as it was, and its `advice` says what to do.
+    checked, and classes that are damaged on disk fetched again. Calls at the same time wait for
+    each other. A CourseError leaves the data folder as it was; its `advice` says what to do.
     """
     for wnid in wnids:
         if not re.fullmatch(r"n\d{8}", wnid):
             raise CourseError(f"class {wnid!r} must be a WordNet name such as n02099601")
-    here, kept = tiny_imagenet.find_tiny_imagenet(), {}
-    if here is not None:
+    shown = [_shown(url) for url in mirrors]
+    here = tiny_imagenet.find_tiny_imagenet()
+    if here is not None and here.is_dir():
         with tiny_imagenet.open_official(here) as files:
-            there = files.wnids()
-            missing = [wnid for wnid in wnids if wnid not in there]
-            if missing and here.is_dir():
-                raise CourseError(f"{here} lacks {missing[0]}: add it, or move the folder away")
-            if not missing:
-                _collect(files, wnids, check=True)
-                return here
-            wnids, kept = missing, _collect(files, there)
-    make_folder(data_folder())
+            for wnid in wnids:
+                if wnid not in files.wnids():
+                    raise CourseError(f"{here} lacks {wnid}: add it, or move the folder away")
+            _collect(files, wnids, check=True)
+        return here
     target = data_folder() / f"{tiny_imagenet.NAME}.zip"
-    if given is None:
-        classes = _from_mirrors(mirrors, wnids, target)
-    elif given.exists():
-        with tiny_imagenet.open_official(given) as files:
-            classes = _collect(files, wnids, check=True)
-    else:
-        raise CourseError(f"{given} is not there: name the official zip or its folder")
-    if classes is not None:
-        write_whole(target, lambda path: _write_zip(path, kept | classes))
+    if set(wnids) <= _usable(target, wnids, others=False).keys():
+        return target
+    make_folder(data_folder())
+    while (claim := claimed(target)) is None:
+        time.sleep(WAIT_SECONDS)
+    try:
+        kept = _usable(target, wnids, others=True)
+        missing = [wnid for wnid in wnids if wnid not in kept]
+        if not missing:  # another call has brought them
+            return target
+        if given is None:
+            classes = _from_mirrors(dict(zip(shown, mirrors, strict=True)), missing, target)
+        elif given.exists():
+            with tiny_imagenet.open_official(given) as files:
+                classes = _collect(files, missing, check=True)
+        else:
+            raise CourseError(f"{given} is not there: name the official zip or its folder")
+        if classes is not None:
+            write_whole(target, lambda path: _write_zip(path, kept | classes))
+    finally:
+        claim.release()
     return target
+
+
+def _usable(zipped: Path, wnids: Sequence[str], others: bool) -> Classes:
+    """What a zip, if it is one, holds undamaged of `wnids`, all checked, and perhaps of others."""
+    classes: Classes = {}
+    with suppress(CourseError), tiny_imagenet.open_official(zipped) as files:
+        for wnid in {*wnids, *(files.wnids() if others else ())}:
+            with suppress(CourseError):
+                classes |= _collect(files, [wnid], check=wnid in wnids)
+    return classes
 
 
 def wrong_images(root: Path, wnids: Iterable[str]) -> list[str]:
@@ -70,14 +94,27 @@ def wrong_images(root: Path, wnids: Iterable[str]) -> list[str]:
         return _wrong(_collect(files, list(wnids)))
 
 
-def _from_mirrors(mirrors: Sequence[str], wnids: Sequence[str], target: Path) -> Classes | None:
+def _shown(url: str) -> str:
+    """A mirror's address without password and query; CourseError if it is no address."""
+    try:
+        parts = urlsplit(url)
+        host = (parts.hostname or "") if parts.port != 0 else ""
+    except ValueError:  # its port, or a bracket, is wrong
+        parts, host = urlsplit(""), ""
+    if parts.scheme not in ("http", "https") or not HOST.fullmatch(host):
+        wanted = "must be an address as in https://host/tiny-imagenet-200.zip"
+        raise CourseError(f"mirror {url.rpartition('@')[2]!r} {wanted}")
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+
+def _from_mirrors(mirrors: Mapping[str, str], wnids: Sequence[str], target: Path) -> Classes | None:
     """The classes from the first mirror that delivers; None if the whole file is in its place."""
     reasons = []
-    for url in mirrors:
+    for shown, url in mirrors.items():
         try:
             try:
                 remote = io.BufferedReader(_RemoteFile(url), NEAR)
-                with tiny_imagenet.open_official(url, remote) as files:
+                with tiny_imagenet.open_official(shown, remote) as files:
                     return _collect(files, wnids, check=True)
             except NoRanges:
                 _whole(url, target)
@@ -85,9 +122,9 @@ def _from_mirrors(mirrors: Sequence[str], wnids: Sequence[str], target: Path) ->
             except CourseError as error:  # what it sends is damaged, or is something else
                 raise DownloadFailed(str(error)) from error
         except DownloadFailed as error:
-            reasons.append(f"{urlsplit(url).netloc}: {error}")
+            reasons.append(f"{urlsplit(shown).netloc}: {error}")
     advice = (
-        f"by hand: get {mirrors[0]} ({SIZE:,} bytes, md5 {MD5})",
+        f"by hand: get {next(iter(mirrors))} ({SIZE:,} bytes, md5 {MD5})",
         f"and put it into {data_folder()}, or name it: python -m course_lib data --from FILE",
     )
     raise CourseError(f"Tiny ImageNet cannot be fetched ({'; '.join(reasons)})", advice)
@@ -148,8 +185,13 @@ def _collect(files: tiny_imagenet.Files, wnids: Sequence[str], check: bool = Fal
             for name in (*training, *validation):
                 classes[wnid][name] = files.read(name)
                 bar.update(1)
-    for name in _wrong(classes) if check else ():
-        raise CourseError(f"{files.root} has other bytes for {name} than the paper's data")
+    if check:
+        for name in _wrong(classes):
+            raise CourseError(f"{files.root} has other bytes for {name} than the paper's data")
+        images = (image for parts in classes.values() for image in parts.items())
+        tiny_imagenet.decode(
+            {f"{files.root}: {name}": image for name, image in images if MEMBER.fullmatch(name)}
+        )
     return classes
 
 

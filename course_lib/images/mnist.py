@@ -23,7 +23,8 @@ def load_zeros_and_eights() -> tuple[Examples, Examples]:
         return labelled(pool), labelled(_torchvision_digits(train=False))
     path = BUNDLED / "mnist-0-8.npz"
     arrays = read_arrays(path) or {}
-    if not {"zeros", "eights"} <= arrays.keys():
+    kinds = {(arrays[name].dtype.name, arrays[name].shape[1:]) for name in arrays}
+    if not {"zeros", "eights"} <= arrays.keys() or kinds != {("uint8", (28, 28))}:
         repair = f"`git checkout data/{path.name}` brings it back"
         raise CourseError(f"{path} is damaged or gone: {repair}")
     digits = [torch.from_numpy(arrays[name]).unsqueeze(1) for name in ("zeros", "eights")]

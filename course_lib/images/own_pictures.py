@@ -71,8 +71,6 @@ def _square(image: Image.Image) -> Image.Image:
     # A phone's MPO is a still picture followed by a preview.
     if getattr(image, "is_animated", False) and image.format != "MPO":
         raise Unfit("is an animation or has pages: take one picture of it")
-    if image.mode[0] in "IF":  # Pillow would cut these off at 255
-        raise Unfit("has more than 8 bits a channel: convert it to 8")
     image.draft(None, (2 * SIDE, 2 * SIDE))  # a large JPEG is read at a smaller size
     upright = ImageOps.exif_transpose(image).convert("RGB")
     return ImageOps.fit(upright, (SIDE, SIDE), Image.Resampling.BILINEAR)

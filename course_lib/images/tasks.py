@@ -1,6 +1,7 @@
 """The course's two-class tasks (§4): images, labels, split and normalisation."""
 
 import hashlib
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -15,8 +16,8 @@ from course_lib.images import Examples, labelled, standin
 from course_lib.images.mnist import load_zeros_and_eights
 from course_lib.images.own_pictures import class_folders, load_folder
 from course_lib.images.standin import draw_scenes
-from course_lib.images.tiny_imagenet import find_tiny_imagenet, load_tiny_imagenet
-from course_lib.support.files import cached_arrays
+from course_lib.images.tiny_imagenet import NAME, find_tiny_imagenet, load_tiny_imagenet
+from course_lib.support.files import cached_arrays, data_folder, named_path
 from course_lib.support.randomness import stream
 from course_lib.support.validation import CourseError, check_labels, choose, tensor, whole_number
 
@@ -188,11 +189,20 @@ def _load_parts(
     allowed = ("auto", "tiny-imagenet", "stand-in") if drawn else ("auto", "tiny-imagenet")
     choose(f"source of {name}", source, allowed)
     root = find_tiny_imagenet()
-    if source == "stand-in" or (source == "auto" and root is None and drawn):
+    if source == "auto" and root is None and drawn:
+        # Whoever names a folder means its images; tests may set the second variable.
+        if os.environ.get("COURSE_DATA") and not os.environ.get("COURSE_STAND_INS"):
+            wrong = f"COURSE_DATA {str(data_folder())!r} holds no {NAME}, neither folder nor zip"
+            repair = (
+                "`python -m course_lib data` fetches it, source=stand-in draws pictures instead"
+            )
+            raise CourseError(f"{wrong}: {repair}")
+        source = "stand-in"
+    if source == "stand-in":
         return *_stand_in([SCENES[kind] for kind in classes], count), "stand-in"
     if root is None:
-        repair = "put tiny-imagenet-200.zip or its folder under data/"
-        repair += ", or name their folder in COURSE_DATA"
+        repair = f"put {NAME}.zip or its folder under data/, or name their folder in COURSE_DATA"
+        repair += "; `python -m course_lib data` fetches it (--classes: other classes)"
         raise CourseError(f"source 'tiny-imagenet' is not on disk: {repair}")
     if name in POOLED:
         return *_pooled(root, *POOLED[name]), "tiny-imagenet"
@@ -214,7 +224,7 @@ def _pooled(root: Path, *kinds: str) -> tuple[Examples, Examples]:
 
 def _own_pictures(path: str, source: str) -> tuple[str, tuple[str, str], Examples, Examples, str]:
     """Name (fit for a file's), classes, images and source of a folder's task."""
-    root = Path(path).expanduser()
+    root = named_path("task folder", path)
     choose(f"source of {FOLDER}{path}", source, ("auto", "folder"))
     first, second = (folder.name for folder in class_folders(root))
     short = [re.sub(r"[^\w-]+", "-", kind)[:30] for kind in (first, second)]

@@ -4,7 +4,7 @@ import hashlib
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -39,6 +39,13 @@ def load_tiny_imagenet(root: Path, wnids: Sequence[str]) -> tuple[Examples, Exam
     """Training and validation images (N, 3, 64, 64) from `root`; the first wnid has label 0."""
     with open_official(root) as files:
         members = {part: sorted(names) for part, names in class_members(files, wnids).items()}
+        absent = [wnid for label, wnid in enumerate(wnids) if not members[f"train{label}"]]
+        if absent:
+            known = files.wnids()
+            more = f" and {len(known) - 5} more" if len(known) > 5 else ""
+            found = f"no images in {files.root}: it holds {', '.join(known[:5]) or 'none'}{more}"
+            repair = f"`python -m course_lib data --classes {','.join(absent)}` brings them"
+            raise CourseError(f"wnid {', '.join(map(repr, absent))} has {found}; {repair}")
         for label, wnid in enumerate(wnids):
             _check_count(files, wnid, len(members[f"train{label}"]), len(members[f"val{label}"]))
         stamps = [[files.stamp(name) for name in names] for names in members.values()]
@@ -93,10 +100,17 @@ class _Folder:
         return sorted(path.name for path in (self.root / "train").glob("n*"))
 
     def stamp(self, name: str) -> tuple[int, int]:
-        status = (self.root / name).stat()
+        path = self.root / name
+        try:
+            status = path.stat()
+        except OSError as error:
+            raise CourseError(f"{path} cannot be read: {error.strerror}") from error
+        if not path.is_file() or status.st_size > LARGEST:
+            raise CourseError(f"{path} is no file, or has more than {LARGEST:,} bytes")
         return status.st_size, status.st_mtime_ns
 
     def read(self, name: str) -> bytes:
+        self.stamp(name)
         try:
             return (self.root / name).read_bytes()
         except OSError as error:
@@ -106,8 +120,8 @@ class _Folder:
 class _Zip:
     def __init__(self, root: Path | str, archive: zipfile.ZipFile) -> None:
         self.root, self.archive = root, archive
-        files = (name for name in archive.namelist() if not name.endswith("/"))
-        self.all_names = [name.removeprefix(f"{NAME}/") for name in files]
+        files = (name for name in archive.namelist() if name.startswith(f"{NAME}/"))
+        self.all_names = [name.removeprefix(f"{NAME}/") for name in files if name[-1] != "/"]
 
     def names(self, folder: str) -> list[str]:
         return [name for name in self.all_names if name.startswith(f"{folder}/")]
@@ -133,19 +147,19 @@ Files = _Folder | _Zip
 
 
 def _check_count(files: Files, wnid: str, training: int, validation: int) -> None:
-    if not training:
-        known = files.wnids()
-        shown = ", ".join(known[:5]) + (f" and {len(known) - 5} more" if len(known) > 5 else "")
-        found = f"no images in {files.root}: it holds {shown or 'none'}"
-        raise CourseError(f"wnid {wnid!r} has {found}")
     if training < FEWEST or not validation:
         found = f"{training} training and {validation} validation images in {files.root}"
         raise CourseError(f"wnid {wnid!r} has {found}: a task needs {FEWEST} and 1 or more")
 
 
 def _decode(files: Files, names: Sequence[str]) -> np.ndarray:
-    content = {f"{files.root}: {name}": files.read(name) for name in names}
-    return np.stack(decode_pictures(content, _checked, "is no readable image ({}): get it again"))
+    return np.stack(decode({f"{files.root}: {name}": files.read(name) for name in names}))
+
+
+def decode(content: Mapping[str, bytes]) -> list[np.ndarray]:
+    """Official images (name, for errors → JPEG) as pixels, (3, 64, 64), else a CourseError."""
+    damaged = "is no readable image ({}): get it again"
+    return decode_pictures(content, _checked, damaged, formats=("JPEG",))
 
 
 def _checked(image: Image.Image) -> Image.Image:

@@ -15,7 +15,8 @@ from packaging.requirements import Requirement
 
 from course_lib.analysis.comparison import reference_results
 from course_lib.analysis.results import read_results
-from course_lib.arms.generators import STYLES, generator_path, load_generator
+from course_lib.arms.cyclegan import check_checkpoint
+from course_lib.arms.generators import STYLES, generator_path, load_generator, pinned
 from course_lib.images.mirrors import wrong_images
 from course_lib.images.mnist import load_zeros_and_eights
 from course_lib.images.tasks import WNIDS
@@ -43,11 +44,14 @@ class Finding(NamedTuple):
 def run_checks() -> Iterator[Finding]:
     """Yield the finding of every check in turn; an error within a check is its finding."""
     machine, files = (_packages, _processor, _kernel, _runs), (_bundled, _replication)
-    for check in (*machine, *files, _tiny_imagenet, _mnist, _generators):
+    for check in (*machine, *files, _tiny_imagenet, _mnist, _generators, _checkpoints):
         try:
             yield check()
         except CourseError as error:
             yield Finding(False, str(error), "; ".join(error.advice))
+        except OSError as error:
+            where = f"{error.filename} " if error.filename else ""
+            yield Finding(False, f"{where}cannot be read: {error.strerror or error}")
 
 
 def _packages() -> Finding:
@@ -139,4 +143,15 @@ def _generators() -> Finding:
     for kind, styles in (("bundled", STYLES), ("published", published)):
         for style in styles:
             load_generator(style, kind)
+    for name, digest in pinned().items():
+        path = data_folder() / "cyclegan" / name
+        if path.exists() and hashlib.sha256(path.read_bytes()).hexdigest() != digest:
+            return Finding(False, f"{path} is not the file that was fetched first", "delete it")
     return Finding(True, f"{len(STYLES)} bundled and {len(published)} published generators load")
+
+
+def _checkpoints() -> Finding:
+    paths = sorted((runs_folder() / "styles").glob("*.checkpoint"))
+    for path in paths:
+        check_checkpoint(path)
+    return Finding(True, f"{len(paths)} checkpoints of your own styles can be resumed")

@@ -5,6 +5,7 @@ import re
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -19,7 +20,7 @@ from traitlets import default
 
 from course_lib.pages.book import write_book
 from course_lib.pages.notebooks import list_notebooks, read_notebook, shorten
-from course_lib.support.files import NOTEBOOKS, make_folder, runs_folder
+from course_lib.support.files import NOTEBOOKS, make_folder, not_written, runs_folder
 from course_lib.support.validation import CourseError, choose, number
 
 KINDS = {bool: "True or False", int: "a whole number", float: "a number", list: "a list"}
@@ -101,7 +102,10 @@ def run_notebooks(
     make_folder(out / "html")
     make_folder(out / "notebooks")
     for old in (out / "notebooks").glob("*.ipynb"):
-        old.unlink()
+        try:
+            old.unlink()
+        except OSError as error:
+            raise CourseError(f"cannot delete {old}: {error.strerror or error}") from error
 
     executed: list[Path] = []
     # nbclient answers output widgets from two sides and can wait for ever (issue 312): send none.
@@ -116,7 +120,8 @@ def run_notebooks(
             try:
                 _execute(path, target, values[path], timeout, bar)
             except (NotebookFailed, CourseError):
-                write_book(executed, folder, out / "html", preset)
+                with suppress(CourseError):  # the first error is the one to tell
+                    write_book(executed, folder, out / "html", preset)
                 raise
             executed.append(target)
             tqdm.write(f"{path.stem}: done in {time.monotonic() - start:.0f} s", file=sys.stderr)
@@ -130,11 +135,25 @@ class _ThisPython(AsyncKernelManager):
 
 
 def _execute(path: Path, target: Path, values: dict, timeout: float, bar: tqdm) -> None:
+    """Execute a notebook into `target`, which gets its name when papermill has written it whole."""
+    part = target.with_name(f".part-{target.name}")  # papermill writes it anew after each cell
+    try:
+        _execute_into(part, path, target, values, timeout, bar)
+    finally:
+        with suppress(CourseError, OSError):
+            read_notebook(part)
+            part.replace(target)
+        part.unlink(missing_ok=True)
+
+
+def _execute_into(
+    part: Path, path: Path, target: Path, values: dict, timeout: float, bar: tqdm
+) -> None:
     start, begun = time.monotonic(), []  # begun: the cells so far; the last one is running
     try:
         notebook = papermill.execute_notebook(
             path,
-            target,
+            part,
             values,
             cwd=path.parent,
             progress_bar=False,
@@ -162,7 +181,10 @@ def _execute(path: Path, target: Path, values: dict, timeout: float, bar: tqdm) 
     except RuntimeError as error:
         what, why = "failed because its kernel died", f"{error} (out of memory?)"
     except OSError as error:
-        raise CourseError(f"cannot write {target}: {error.strerror or error}") from error
+        if error.filename is not None and Path(error.filename) != part:  # a kernel's file, say
+            wrong = f"{error.filename}: {error.strerror or error}"
+            raise CourseError(f"{path.stem} cannot be run: {wrong}") from error
+        raise not_written(target, part, error) from error
     where = "before its first cell"
     if begun:
         code = re.search(r"^ *[^\s#].*", begun[-1].source, re.M)

@@ -10,6 +10,7 @@ import torch
 
 from course_lib.support.validation import CourseError, choose, whole_number
 
+MOST_THREADS = 4096  # and processes: more is a slip of the keyboard
 DEVICES = ("auto", "cpu", "cuda", "mps")
 
 
@@ -46,7 +47,7 @@ def precision(device: str) -> torch.dtype:
 @contextmanager
 def thread_count(threads: int) -> Iterator[None]:
     """Let torch use this many CPU threads inside the `with`; CourseError for fewer than one."""
-    whole_number("threads", threads, at_least=1)
+    whole_number("threads", threads, at_least=1, at_most=MOST_THREADS)
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from functools import wraps
 from pathlib import Path
 from typing import ParamSpec, TypeVar
+from urllib.parse import urlsplit
 
 import requests
 from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
@@ -104,7 +105,9 @@ def _get(url: str, span: str) -> requests.Response:
 
 def _blocks(answer: requests.Response, have: int, total: int | None) -> Iterator[bytes]:
     """What comes, of a `total` of which we have some; DownloadFailed if it is not all."""
-    with progress_bar(total or 1, answer.url.rpartition("/")[2], in_bytes=True) as bar:
+    with progress_bar(
+        total or 1, urlsplit(answer.url).path.rpartition("/")[2], in_bytes=True
+    ) as bar:
         bar.update(have)
         for block in answer.iter_content(BLOCK):
             have += len(block)

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 import joblib
 
-from course_lib.support.devices import find_device
+from course_lib.support.devices import MOST_THREADS, find_device
 from course_lib.support.validation import CourseError, whole_number
 
 CONNECT_SECONDS = 10  # to a Dask scheduler
@@ -21,7 +21,7 @@ def worker_count(workers: int | str, device: str) -> int:
         return joblib.cpu_count() if find_device(device).type == "cpu" else 1
     if isinstance(workers, str):
         raise CourseError(f"workers {workers!r} must be auto or a whole number of 1 or more")
-    return whole_number("workers", workers, at_least=1)
+    return whole_number("workers", workers, at_least=1, at_most=MOST_THREADS)
 
 
 @contextmanager

@@ -35,3 +35,19 @@ class _Display:
     def write(self, text: str) -> None:
         if line := text.strip("\r\n"):
             self.handle.update({"text/plain": line}, raw=True)
+
+
+class Stopped(KeyboardInterrupt):
+    """A reader's interruption, which a notebook shows as one line."""
+
+    def _render_traceback_(self) -> list[str]:  # IPython asks for it
+        return [str(self)]
+
+
+@contextmanager
+def one_line_if_stopped(message: str) -> Iterator[None]:
+    """Around, or as the decorator of, what a reader may interrupt."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise Stopped(message) from None

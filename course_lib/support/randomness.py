@@ -6,13 +6,12 @@ from contextlib import contextmanager
 
 import torch
 
-from course_lib.support.validation import CourseError
+from course_lib.support.validation import whole_number
 
 
 def stream_seed(seed: int, use: str) -> int:
     """Seed for one `use` ("split", "batch order", …) of a run: all arms of a seed share it."""
-    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**63:
-        raise CourseError(f"seed {seed!r} must be a whole number of 0 or more")
+    seed = whole_number("seed", seed, at_least=0, at_most=2**63 - 1)
     return int.from_bytes(hashlib.sha256(f"{seed}/{use}".encode()).digest()[:7], "big")
 
 

@@ -5,7 +5,7 @@ import inspect
 import math
 from collections.abc import Callable, Iterable
 from difflib import get_close_matches
-from numbers import Real
+from numbers import Integral, Number, Real
 from typing import Any, ParamSpec, TypeVar
 
 # Nothing here imports torch: the command must not wait for it before it can refuse a value.
@@ -32,11 +32,20 @@ def choose(name: str, value: object, allowed: Iterable[str]) -> str:
     raise CourseError(f"{name} {value!r} is unknown{hint}: {choice}")
 
 
-def whole_number(name: str, value: object, at_least: int) -> int:
-    """Return `value` if it is an integer of `at_least` or more, else raise a CourseError."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < at_least:
-        raise CourseError(f"{name} {value!r} must be a whole number of {at_least} or more")
-    return value
+def whole_number(name: str, value: Any, at_least: int, at_most: int | None = None) -> int:
+    """Return `value` as an int if it is whole and within these bounds, else raise a CourseError."""
+    whole = isinstance(value, Integral) and not isinstance(value, bool)
+    if not whole or value < at_least or (at_most is not None and value > at_most):
+        most = "" if at_most is None else f", {at_most} at most"
+        raise CourseError(f"{name} {value!r} must be a whole number of {at_least} or more{most}")
+    return int(value)
+
+
+def as_python(record: Any) -> None:
+    """Replace NumPy's numbers in a frozen dataclass by Python's, which JSON takes."""
+    for name, value in vars(record).items():
+        if isinstance(value, Number) and hasattr(value, "item"):
+            object.__setattr__(record, name, value.item())
 
 
 def number(name: str, value: Any, low: float = -math.inf, high: float = math.inf) -> float:

@@ -116,8 +116,8 @@ def fetched(server, wnids=WNIDS):
 
 
 def left():
-    """What the data folder holds."""
-    return sorted(path.name for path in data_folder().iterdir()) if data_folder().exists() else []
+    """What the data folder holds, apart from the locks of calls at the same time."""
+    return sorted({path.name for path in data_folder().glob("*")} - {".claims"})
 
 
 def holds_the_images(place, wnids=WNIDS):

@@ -17,6 +17,7 @@ CUSTOM = "-vs-".join(WNIDS)
 def task(request, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("COURSE_DATA", str(tmp_path_factory.mktemp("empty")))
+        patch.setenv("COURSE_STAND_INS", "1")
         return load_task(request.param)
 
 
