@@ -61,8 +61,8 @@ def book() -> None:
     from course_lib.support.files import NOTEBOOKS
 
     table = html_table(results_table(reference_results()))
-    pages = write_book(list_notebooks(), NOTEBOOKS, runs_folder() / "book", "quick", table)
-    print(f"Book: {pages}")
+    target = runs_folder() / "book"
+    print("Book:", write_book(list_notebooks(), NOTEBOOKS, target, "quick", table))
 
 
 @course.command()

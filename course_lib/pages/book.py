@@ -11,7 +11,6 @@ from pathlib import Path
 
 from sphinx.application import Sphinx
 from sphinx.errors import SphinxError
-from sphinx.util.console import nocolor
 from sphinx.util.docutils import docutils_namespace, patch_docutils
 
 import course_lib
@@ -34,7 +33,6 @@ def write_book(
     """
     find_repository()  # refuses a wrong one before Sphinx starts
     make_folder(target.parent)
-    nocolor()
     with tempfile.TemporaryDirectory(prefix=".part-", dir=target.parent) as workplace:
         source, built = Path(workplace, "source"), Path(workplace, "html")
         _write_source(source, executed, folder, preset, results)
@@ -75,16 +73,14 @@ def _write_source(
         texts = [cell.source for cell in read_notebook(path).cells if cell.cell_type == "markdown"]
         title, _, opening = (texts or [path.stem])[0].strip().partition("\n")
         index += f"\n## [{title.lstrip('# ')}]({path.name})\n\n{opening.strip()}\n"
-    more = sorted(path.stem for path in source.glob("*.md"))
     if results:
         table = f"# Results\n\n```{{raw}} html\n<div class='results'>{results}</div>\n```\n"
         (source / "results.md").write_text(table, encoding="utf-8")
-        more.insert(0, "results")
     if (source / "references.bib").exists():
         shutil.copy(CONFIGURATION / "bibliography.md", source)
-        more.append("bibliography")
-    notebooks = [path.stem for path in executed]
-    for caption, pages in (("Notebooks", notebooks), ("More", more), ("The library", reference)):
+    more = sorted(path.stem for path in source.glob("*.md"))
+    lists = {"Notebooks": [path.stem for path in executed], "More": more, "The library": reference}
+    for caption, pages in lists.items():
         lines = "\n".join(pages)
         index += f"\n```{{toctree}}\n:hidden:\n:caption: {caption}\n\n{lines}\n```\n"
     (source / "index.md").write_text(index, encoding="utf-8")

@@ -9,14 +9,12 @@ from course_lib.pages.notebooks import list_notebooks, read_notebook
 from course_lib.support.files import NOTEBOOKS, write_whole
 from course_lib.support.validation import CourseError
 
-POINTS = 1  # for each exercise
-
 
 def write_marks(folder: Path = NOTEBOOKS) -> list[str]:
     """Mark the notebooks of `folder`; return a line for each that says how many points it gives.
 
-    An exercise becomes a solution, the check below it a locked test with `POINTS` points. Nothing
-    else changes; CourseError if an exercise has no check.
+    An exercise becomes a solution, the check below it a locked test with one point. Nothing else
+    changes; CourseError if an exercise has no check.
     """
     lines = []
     for path in list_notebooks(folder):
@@ -40,8 +38,8 @@ def _mark(notebook: nbformat.NotebookNode, name: str) -> int:
             cell.metadata["nbgrader"] = {
                 "grade": check, "grade_id": f"{name}-{kind}-{kinds.count(kind)}", "locked": check,
                 "schema_version": 3, "solution": not check, "task": False,
-                **({"points": POINTS} if check else {}),
+                **({"points": 1} if check else {}),
             }  # fmt: skip
     if kinds != ["exercise", "check"] * (len(kinds) // 2):
         raise CourseError(f"{name}: each exercise needs one check below it, found {kinds}")
-    return POINTS * (len(kinds) // 2)
+    return len(kinds) // 2

@@ -3,8 +3,11 @@
 import sys
 from pathlib import Path
 
+from sphinx.util.console import nocolor
+
 from course_lib.pages.book import TITLE, find_repository
 
+nocolor()  # warnings may go to a file
 sys.path.insert(0, str(Path(__file__).parent))
 
 project = html_title = TITLE
