@@ -39,7 +39,7 @@ def start(folder: Path, solutions: bool = False, source: Path = NOTEBOOKS) -> di
 
 
 def without_solutions(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
-    """Return a copy with stubs for solutions and without outputs, which would answer predictions."""
+    """Return a copy with stubs for solutions and without outputs: these answer predictions."""
     notebook = copy.deepcopy(notebook)
     for cell in notebook.cells:
         if cell.cell_type == "code":
