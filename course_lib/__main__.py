@@ -127,7 +127,7 @@ def study(
 @click.option("--preset", default="paper", show_default=True, help="Preset of your own runs.")
 @click.option("--format", "form", default="markdown", show_default=True, help="markdown or csv.")
 def results(preset: str, form: str) -> None:
-    """Print the paper's tables beside the replication and your own runs."""
+    """Print the paper's tables beside the pilot and your own runs, and the study's verdicts."""
     from course_lib.analysis import claims, comparison
     from course_lib.analysis.results import read_results
     from course_lib.images.tasks import TASKS
@@ -145,8 +145,13 @@ def results(preset: str, form: str) -> None:
             print(f"## Table {number}: {task}\n\n{comparison.markdown(table)}\n")
             differences = comparison.markdown(comparison.differences(reference, task))
             print(f"Test accuracy minus that of none, paired by seed:\n\n{differences}\n")
-        found = comparison.markdown(claims.claims(reference))
-        print(f"## The paper's claims about accuracy\n\n{found}\n")
+        runs, damaged = claims.study_results()
+        foreign += damaged
+        print(f"## The planned study\n\n{claims.progress(runs)}\n")
+        print(f"{comparison.markdown(claims.study_table(runs))}\n")
+        print("Means under each reading of batch normalisation's running averages:\n")
+        print(f"{comparison.markdown(claims.averages_table(runs))}\n")
+        print(f"MNIST:\n\n{comparison.markdown(claims.digits_table(runs))}\n")
     for path in foreign:
         print(f"skipped, no result: {path}", file=sys.stderr)
 

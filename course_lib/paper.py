@@ -1,4 +1,4 @@
-"""What the paper says (Wang & Perez 2017): the experiments, claims and size; data alone."""
+"""What the paper says (Wang & Perez 2017): the experiments and their size; data alone."""
 
 from typing import NamedTuple
 
@@ -9,16 +9,6 @@ class Experiment(NamedTuple):
     task: str
     arm: str
     paper: float
-
-
-class Claim(NamedTuple):
-    """What §6 or §7 says: `first` is better (direction 1) or worse (−1) than `second`."""
-
-    text: str
-    task: str
-    first: str
-    second: str
-    direction: int
 
 
 class Preset(NamedTuple):
@@ -51,21 +41,6 @@ EXPERIMENTS = tuple(
     if accuracy is not None
 )
 PAPER = {(row.task, row.arm): row.paper for row in EXPERIMENTS}
-
-CLAIMS = (
-    Claim("neural beats none (Table I)", GOLDFISH, "neural", "none", 1),
-    Claim("neural beats none (Table II)", CATS, "neural", "none", 1),
-    Claim("traditional beats none (§7)", GOLDFISH, "traditional", "none", 1),
-    Claim("traditional beats none (§7)", CATS, "traditional", "none", 1),
-    Claim("GAN styles beat none (Table I)", GOLDFISH, "gan", "none", 1),
-    Claim("GAN styles beat none (Table II)", CATS, "gan", "none", 1),
-    Claim("control is worse than none (§6)", GOLDFISH, "control", "none", -1),
-    Claim("control is worse than none (§6)", CATS, "control", "none", -1),
-    Claim("pairs help: neural beats control", GOLDFISH, "neural", "control", 1),
-    Claim("pairs help: neural beats control", CATS, "neural", "control", 1),
-    Claim("neural beats traditional (Table I)", GOLDFISH, "neural", "traditional", 1),
-    Claim("traditional beats neural (Table II)", CATS, "traditional", "neural", 1),
-)
 
 PRESETS = {
     "quick": Preset(40, 100, side=32, learning_rate=1e-3, last_epochs=3, readings=False),

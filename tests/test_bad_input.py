@@ -235,7 +235,6 @@ CALLS = {
     "mean of nothing": (lambda t: comparison.mean_interval([]), "values [] hold no seed"),
     "paper_table": (lambda t: comparison.paper_table([], [], "cats"), "task 'cats' is unknown"),
     "differences": (lambda t: comparison.differences([], "cats"), "there is none to choose"),
-    "pairwise": (lambda t: comparison.pairwise([], "cats"), "task 'cats' is unknown"),
     "mcnemar_by_seed": (
         lambda t: comparison.mcnemar_by_seed([], "dogs-vs-cats", "nonne", "gan"), "mean none",
     ),

@@ -1,1 +1,1 @@
-"""Results on disk, statistics, comparison of many runs, and the paper's claims."""
+"""Results on disk, statistics, comparison of many runs, the plan of the study and its verdicts."""

@@ -3,17 +3,20 @@
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import product
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy.stats import t as student
 
+from course_lib.analysis.plan import COMPARISONS
 from course_lib.analysis.results import Result, read_results
 from course_lib.analysis.statistics import Difference, holm, mcnemar, paired_difference
 from course_lib.arms import ARMS
 from course_lib.images.tasks import TASKS
-from course_lib.paper import PAPER
+from course_lib.models import READINGS
+from course_lib.paper import CATS, GOLDFISH, PAPER
 from course_lib.support.files import BUNDLED
 from course_lib.support.validation import CourseError, choose
 
@@ -25,7 +28,10 @@ MEASURES = {
     "last validation": "last_accuracy",
     "test": "test_accuracy",
 }
-DIFFERENCES = ("mean", "low", "high", "bootstrap_low", "bootstrap_high", "paper says")  # columns
+DIFFERENCES = {  # columns that are shown with a sign
+    "mean", "low", "high", "bootstrap_low", "bootstrap_high", "paper says", "by best validation",
+    "further run, low", "further run, high", *READINGS,
+}  # fmt: skip
 
 
 def reference_results() -> list[Result]:
@@ -125,11 +131,19 @@ def differences(
     return table
 
 
-def pairwise(results: Sequence[Result], task: str, measure: str = "test") -> pd.DataFrame:
-    """Mean difference of each arm (row) minus each other arm (column), paired by seed."""
-    choose("task", task, {result.task for result in results})
-    arms = pd.DataFrame(by_seed(results, task, measure))
-    return pd.DataFrame({arm: arms.sub(arms[arm], axis=0).mean() for arm in arms})
+def claims(results: Sequence[Result], measure: str = "test") -> pd.DataFrame:
+    """The plan's six comparisons on both picture tasks, paired by seed; "p, Holm" is over them all.
+
+    For the pilot's few seeds on one pair of classes; for the study, see `claims.study_table`.
+    """
+    rows = []
+    for asked, task in product(COMPARISONS, (GOLDFISH, CATS)):
+        if found := versus(by_seed(results, task, measure), asked.first, asked.second):
+            says = PAPER[task, asked.first] - PAPER[task, asked.second]
+            rows.append({"claim": asked.text, "task": task, "paper says": says, **found})
+    table = pd.DataFrame(rows, columns=["claim", "task", "paper says", *Difference._fields])
+    table["p, Holm"] = holm(table["p"])
+    return table
 
 
 def mcnemar_by_seed(results: Sequence[Result], task: str, first: str, second: str) -> pd.DataFrame:

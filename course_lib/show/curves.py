@@ -125,37 +125,51 @@ def interval_plot(accuracies: Mapping[str, float], intervals: pd.DataFrame, titl
     return figure
 
 
-def forest_plot(differences: Mapping[str, pd.DataFrame], title: str) -> Figure:
-    """Draw the `differences` of each task: Student's intervals thin, the bootstrap's thick."""
-    height = 0.34 * max(len(table) for table in differences.values()) + 1.2
-    figure, axes = _panels("", len(differences), 4.8, height, title=title, sharex=True)
-    for place, (task, table) in zip(axes[0], differences.items(), strict=True):
-        rows, colours = range(len(table)), [ARMS[arm].colour for arm in table["arm"]]
-        points = 100 * table.select_dtypes("number")
-        place.hlines(rows, points["low"], points["high"], colours, lw=1)
-        place.hlines(rows, points["bootstrap_low"], points["bootstrap_high"], colours, lw=4)
-        place.scatter(points["mean"], rows, color=colours, zorder=3)
-        place.set_yticks(rows, table["arm"])
-        place.invert_yaxis()
-        place.axvline(0, color=GREY, lw=1, ls=":")
-        place.set(title=task, xlabel="points of accuracy")
+def forest_plot(
+    panels: Mapping[str, pd.DataFrame], title: str, margin: float | None = None
+) -> Figure:
+    """Draw mean differences below each other, a panel for each table, with zero and the margin.
+
+    A table's first column names its rows. Lines run from low to high; where these are unknown, they
+    are one standard error long either way, and the mean is hollow. A diamond is the paper's size.
+    The figure is as narrow as a telephone.
+    """
+    rows = sum(map(len, panels.values()))
+    figure = plt.figure(figsize=(3.7, 0.32 * rows + 0.5 * len(panels) + 1.2), layout="constrained")
+    figure.suptitle(title, fontsize="medium")
+    shares = [len(table) for table in panels.values()]
+    axes = figure.subplots(len(panels), 1, squeeze=False, sharex=True, height_ratios=shares)[:, 0]
+    for place, (name, table) in zip(axes, panels.items(), strict=True):
+        if margin is not None:
+            place.axvspan(-100 * margin, 100 * margin, color=GREEN, alpha=0.12, lw=0,
+                          label=f"within ±{100 * margin:g} points")  # fmt: skip
+        place.axvline(0, color=GREY, lw=1)
+        final = table["low"].notna() if "low" in table else pd.Series(False, table.index)
+        for known, face, label in ((True, BLUE, "mean, 95 % interval"),
+                                   (False, "white", "so far, ± standard error")):  # fmt: skip
+            heights = np.flatnonzero((final == known) & table["mean"].notna())
+            if len(heights):
+                part = 100 * table.iloc[heights].select_dtypes("number")
+                error = part.get("standard error", np.nan)  # a single run has none
+                low, high = (part["low"], part["high"]) if known else (
+                    part["mean"] - error, part["mean"] + error)  # fmt: skip
+                place.hlines(heights, low, high, BLUE, lw=2)
+                place.plot(part["mean"], heights, "o", color=BLUE, mfc=face, ms=6, label=label)
+        if "paper says" in table:
+            place.plot(100 * table["paper says"], range(len(table)), "D", color=RED, ms=5,
+                       mfc="none", label="the paper's difference")  # fmt: skip
+        place.set(title=name, ylim=(len(table) - 0.5, -0.5))
+        names = [
+            name if len(name) < 18 else name.replace(" − ", "\n− ") for name in table.iloc[:, 0]
+        ]
+        place.set_yticks(range(len(table)), names, fontsize="small")
         place.xaxis.set_major_locator(MaxNLocator(integer=True))
-    return figure
-
-
-def pairwise_plot(table: pd.DataFrame, title: str) -> Figure:
-    """Draw `comparison.pairwise` in points: each arm (row) minus each other one (column)."""
-    points = 100 * table.to_numpy()
-    reach = np.nanmax(np.abs(points), initial=1)
-    figure, axes = plt.subplots(figsize=(6.6, 5.2), layout="constrained")
-    axes.imshow(points, cmap="PuOr", vmin=-reach, vmax=reach)
-    axes.set_xticks(range(len(table)), table.columns, rotation=45, ha="right")
-    axes.set(yticks=range(len(table)), yticklabels=table.index, title=title)
-    axes.grid(False)
-    for (row, column), value in np.ndenumerate(points):
-        if row != column and np.isfinite(value):
-            ink = "white" if abs(value) > 0.6 * reach else "black"
-            axes.text(column, row, f"{value:+.1f}", c=ink, ha="center", va="center", size="small")
+    axes[-1].set_xlabel("points of accuracy")
+    labels: dict[str, Any] = {}
+    for place in axes:
+        for handle, label in zip(*place.get_legend_handles_labels(), strict=True):
+            labels.setdefault(label, handle)
+    figure.legend(labels.values(), labels, loc="outside lower center", ncols=1, fontsize="small")
     return figure
 
 

@@ -6,6 +6,7 @@ from functools import lru_cache
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import torch
 from IPython import display
 from ipywidgets import HTML, Dropdown, FloatSlider, Image, IntSlider, SelectionSlider, VBox, Widget
@@ -13,8 +14,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from scipy.stats import binom
+from scipy.stats import t as student
 from torch import Tensor
 
+from course_lib.analysis.replication import Estimate, equivalence, verdict
 from course_lib.analysis.statistics import images_needed, mcnemar_power, wilson_interval
 from course_lib.arms.gan import apply_style
 from course_lib.arms.generators import KINDS, STYLES, choose_kind, load_generator
@@ -110,6 +113,29 @@ def explore_mcnemar() -> Explorer:
     question = "Images that only one of two networks gets right: is their split more than luck?"
     first, second = IntSlider(12, 0, 40), IntSlider(6, 0, 40)
     return Explorer(question, draw, only_the_first=first, only_the_second=second)
+
+
+def explore_verdict() -> Explorer:
+    """See how a mean difference, its standard error and the margin make a verdict."""
+
+    def draw(difference: float, standard_error: float, margin: float) -> Figure:
+        mean, error, degrees = difference / 100, standard_error / 100, 5
+        half = error * float(student.isf(0.025, degrees))
+        p = 2 * float(student.sf(abs(mean) / error, degrees))
+        p_equivalent = equivalence(mean, error, degrees, margin / 100)
+        estimate = Estimate(mean, mean - half, mean + half, p, error, degrees, 18, p_equivalent)
+        table = pd.DataFrame([{"claim": "first − second", **estimate._asdict()}])
+        found = verdict(estimate, p, 1, margin / 100)
+        figure = curves.forest_plot({f"“first beats second”: {found}": table}, "", margin / 100)
+        figure.axes[0].set_xlim(-8, 8)
+        return figure
+
+    question = "Six dogs' means, so 5 degrees of freedom. When is the claim decided, and how?"
+    return Explorer(
+        question, draw, difference=FloatSlider(0.5, min=-6, max=6, step=0.1),
+        standard_error=FloatSlider(0.6, min=0.1, max=2, step=0.1),
+        margin=FloatSlider(2, min=0.5, max=4, step=0.5),
+    )  # fmt: skip
 
 
 def explore_power() -> Explorer:

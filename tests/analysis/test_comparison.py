@@ -14,28 +14,29 @@ import pytest
 
 from course_lib.__main__ import _seeds, main
 from course_lib.analysis import comparison
-from course_lib.analysis.claims import claims, verdict
 from course_lib.analysis.comparison import (
     MEASURES,
     PILOT,
     by_seed,
+    claims,
     complete,
     differences,
     markdown,
     mcnemar_by_seed,
     mean_interval,
-    pairwise,
     paper_table,
     reference_results,
+    runs_by_seed,
     seed_names,
 )
+from course_lib.analysis.plan import COMPARISONS
 from course_lib.analysis.results import Result, write_result
 from course_lib.analysis.statistics import seeds_needed
 from course_lib.arms import ARMS
 from course_lib.images.tasks import TASKS
 from course_lib.pages.run import run_notebooks
-from course_lib.paper import CLAIMS, EXPERIMENTS, PAPER
-from course_lib.support.files import NOTEBOOKS, runs_folder
+from course_lib.paper import EXPERIMENTS, PAPER
+from course_lib.support.files import COURSE, NOTEBOOKS, runs_folder
 from course_lib.support.validation import CourseError
 
 OWN_ARMS = tuple(arm.name for arm in ARMS.values() if arm.whose == "ours")
@@ -128,8 +129,6 @@ def test_differences_are_paired_by_seed():
     assert table["mean"].tolist() == [pytest.approx(0.03)]  # .03, .04, .02: seed 3 has no partner
     with pytest.raises(CourseError, match="arm 'control' is unknown"):
         differences(two_arms(), GOLDFISH, to="control")
-    matrix = pairwise(two_arms(), GOLDFISH)
-    assert matrix.loc["neural", "none"] == pytest.approx(0.03) == -matrix.loc["none", "neural"]
 
 
 def test_a_difference_that_rounds_to_zero_has_no_minus():
@@ -151,29 +150,34 @@ def test_mcnemar_by_seed():
     assert table["p"].tolist() == pytest.approx([0.25, 0.125, 0.5])
 
 
-def test_claims_and_verdicts():
-    assert [verdict(0.1, 0.01), verdict(-0.1, 0.01)] == ["holds", "the opposite holds"]
-    assert [verdict(0.1, 0.05), verdict(0.1, math.nan)] == ["inconclusive"] * 2
+def test_claims_are_the_plans_comparisons_on_both_tasks():
     few = claims([made("none", 0, 80), made("neural", 0, 99)])
-    assert few["verdict"].tolist() == ["inconclusive"], "one seed tells nothing"
+    assert few["p"].isna().all(), "one seed tells nothing"
     assert few["paper says"].tolist() == [pytest.approx(0.06)]
-    many = [made("none", seed, 80 + seed % 3) for seed in range(12)]
-    many += [made("control", seed, 85 + seed % 2) for seed in range(12)]
-    (row,) = claims(many).itertuples()
-    assert row.verdict == "the opposite holds", "the control is better here, said to be worse"
-    assert row.seeds == "0-11"
-    (row,) = claims(many, "best validation").itertuples()
-    assert row.verdict == "inconclusive", "all are .7 there"
+    runs = [
+        made(arm, seed, right + seed % 3, task=task)
+        for task, seed in product(TASKS[:2], range(4))
+        for arm, right in (("none", 80), ("control", 90 - seed % 2))
+    ]
+    table = claims(runs)
+    assert table[["claim", "task"]].to_numpy().tolist() == [
+        ["the control is worse than none", task] for task in (GOLDFISH, "dogs-vs-cats")
+    ]
+    assert table["mean"].tolist() == pytest.approx([0.095, 0.095]), "first minus second"
+    assert table["p, Holm"].tolist() == pytest.approx([2 * p for p in table["p"]])
+    assert claims(runs, "best validation")["mean"].tolist() == [0, 0], "all are .7 there"
 
 
 def test_claims_say_what_the_papers_numbers_say():
     wrong = [
-        (task, first, second)
-        for _, task, first, second, direction in CLAIMS
-        if (PAPER[task, first] - PAPER[task, second]) * direction <= 0
+        (task, asked.first, asked.second)
+        for task, asked in product(TASKS[:2], COMPARISONS)
+        if (PAPER[task, asked.first] - PAPER[task, asked.second]) * asked.direction <= 0
     ]
     # §6: "Only the control … does worse than no augmentation"; Table II has .710 against .705.
-    assert wrong == [("dogs-vs-cats", "control", "none")]
+    assert wrong == [
+        ("dogs-vs-cats", "control", "none"), ("dogs-vs-cats", "neural", "traditional"),
+    ]  # fmt: skip
 
 
 def test_loading_2000_results_and_all_tables_is_quick(capsys):
@@ -240,61 +244,101 @@ def replication_page():
     return (NOTEBOOKS / "REPLICATION.md").read_text(encoding="utf-8")
 
 
-def test_the_page_shows_the_replication():
+def test_the_page_shows_the_pilot():
     page = replication_page()
     results = reference_results()
     for task in TASKS:
         assert markdown(paper_table(results, [], task)) in page, f"`course results`: {task}"
-    verdicts = claims(results)[["claim", "task", "paper says", "mean", "p, Holm", "verdict"]]
-    assert markdown(verdicts) in page
+    shown = claims(results)[["claim", "task", "paper says", "mean", "low", "high", "p, Holm"]]
+    assert markdown(shown) in page
     assert f"seeds ({seed_names({result.settings['seed'] for result in results})})" in page
 
 
-def test_the_pages_words_are_those_of_the_replication():
+def test_the_pages_words_are_those_of_the_pilot():
     page = " ".join(replication_page().split())
     results = reference_results()
-    decided = {measure: claims(results, measure) for measure in ("test", "best validation")}
-    decided = {name: table[table["verdict"] != "inconclusive"] for name, table in decided.items()}
-    assert decided["test"].empty and "all twelve verdicts are inconclusive" in page
-    assert len(claims(results)) == 12
-    assert list(decided["best validation"]["verdict"]) == ["holds", "holds"]
-    assert "measure, two claims hold" in page
-    for _, row in decided["best validation"].iterrows():
-        assert f"({row['mean']:+.3f}, p {row['p, Holm']:.3f})" in page, row["claim"]
+    assert (claims(results)["p, Holm"] > 0.05).all() and "all twelve comparisons are inc" in page
+    found = claims(results, "best validation")
+    found = found[found["p, Holm"] < 0.05].set_index(["claim", "task"])
+    assert list(found.index) == [
+        ("traditional transformations beat none", GOLDFISH),
+        ("neural beats traditional", "dogs-vs-cats"),
+    ]
+    assert "by best validation, the paper's own measure, two differences are det" in page.lower()
+    for row in found.itertuples():
+        assert f"({row.mean:+.3f}, p {found.loc[row.Index, 'p, Holm']:.3f})" in page
+    gain = found.iloc[0]
+    assert 0 < gain["mean"] < gain["paper says"] / 2 and "by less than half of the paper's" in page
+    assert found.iloc[1]["mean"] < 0 and "Neural augmentation is worse than traditional" in page
     for task, measure in product(TASKS[:2], MEASURES):
         table = differences(results, task, measure)
         assert table.loc[table["arm"].str.startswith("neural"), "mean"].max() < 0.01
     four = claims([result for result in results if result.seed < 4])
-    (row,) = four[four["verdict"] == "the opposite holds"].itertuples()
-    assert row.claim.startswith("GAN") and row.task == GOLDFISH
+    (row,) = four[four["p, Holm"] < 0.05].itertuples()
+    assert row.claim.startswith("GAN") and row.task == GOLDFISH and row.mean < 0
     assert f"with four seeds (p {four.loc[row.Index, 'p, Holm']:.3f})" in page
-    accuracies = [pd.DataFrame(by_seed(results, task, "test")) for task in TASKS[:2]]
-    apart = [table.drop(columns="none").sub(table["none"], axis=0) for table in accuracies]
-    spread = pd.concat([table.std() for table in apart]).median()
-    assert seeds_needed(0.05, spread, significance=0.05 / len(CLAIMS)) == 8
-    assert "an 80 % chance of detecting a difference of five points, a study needs eight" in page
+    runs = runs_by_seed(results, GOLDFISH)
+    test, validation = (
+        np.mean([right(runs["gan"][seed]) - right(runs["none"][seed]) for seed in range(5)])
+        for right in (lambda run: run.correct["test_last"].mean(), lambda run: run.last_accuracy)
+    )
+    assert f"is {test:.3f} on the test images and {validation:.3f} on the validation" in page
+    assert abs(validation) < abs(test) / 3, "page 06: less than a third"
 
 
-def test_the_words_of_page_06_are_those_of_the_replication():
-    """What the page says in words alone; what it prints is compared when the page is executed."""
+def test_the_seeds_that_five_points_take():
+    """From the spread of the twelve differences themselves, not of every arm's to none."""
+    accuracies = [pd.DataFrame(by_seed(reference_results(), task, "test")) for task in TASKS[:2]]
+    spread = np.median([(table[asked.first] - table[asked.second]).std()
+                        for table in accuracies for asked in COMPARISONS])  # fmt: skip
+    page = " ".join(replication_page().split())
+    assert f"spread of these differences ({spread:.3f})" in page
+    count = seeds_needed(0.05, spread, significance=0.05 / 12)
+    assert f"a study needs {count} seeds to have an 80 % chance of detecting five points" in page
+    assert seeds_needed(0.1, spread, significance=0.05 / 12) > 5, "page 06: too few for ten points"
+
+
+def test_the_readme_shows_the_pilot():
+    readme = " ".join((COURSE / "README.md").read_text(encoding="utf-8").split())
+    table = (
+        100
+        * claims(reference_results(), "best validation").set_index(["claim", "task"])[
+            ["paper says", "mean", "low", "high"]
+        ]
+    )
+    for asked in COMPARISONS:
+        (says, *found), (again, *others) = (table.loc[(asked.text, task)] for task in TASKS[:2])
+        cells = [f"{says:+.1f}", "{:+.1f} ({:+.1f} to {:+.1f})".format(*found)]
+        cells += [f"{again:+.1f}", "{:+.1f} ({:+.1f} to {:+.1f})".format(*others)]
+        assert f"| {asked.text} | {' | '.join(cells)} |" in readme
+
+
+def test_the_words_of_pages_06_and_07_are_those_of_the_pilot():
+    """What the pages say in words alone; what they print is compared when they are executed."""
     results = reference_results()
-    by_validation, by_test = claims(results, "best validation"), claims(results)
-    told = by_validation[by_validation["verdict"] != "inconclusive"]
-    assert told[["claim", "task", "verdict"]].to_numpy().tolist() == [
-        ["traditional beats none (§7)", GOLDFISH, "holds"],
-        ["traditional beats neural (Table II)", "dogs-vs-cats", "holds"],
-    ]
-    first = told.iloc[0]
-    assert first["mean"] < first["paper says"] / 2, "less than half of the paper's gain"
-    assert set(by_test["verdict"]) == {"inconclusive"}
-    gan = by_test["claim"] == "GAN styles beat none (Table I)"
-    smaller, larger = (table.loc[gan, "mean"].abs().item() for table in (by_validation, by_test))
-    assert smaller < larger / 5, "less than a fifth of that"
     for task in TASKS[:2]:
         best = pd.DataFrame(by_seed(results, task, "best validation"))[list(PAPER_ARMS)]
         gains = best.mean() - best["none"].mean()
         assert 0.05 < (best.max() - best.min()).median() < 0.10
         assert gains.idxmax() == "traditional" and gains.rank(ascending=False)["neural"] >= 5
+        high = {first: differences(results, task, to="traditional").set_index("arm")
+                .loc[first, "high"] for first in ("gan", "neural")}  # fmt: skip
+        assert high["gan"] < 0.02 and (high["neural"] < 0.02) == (task == GOLDFISH)
+        assert high["neural"] < 0.025, "just above the margin"
+        for arm in ("neural-content", "neural-style"):
+            row = differences(results, task, to="neural").set_index("arm").loc[arm]
+            assert row["low"] < -0.02 and row["high"] > 0.02, "inconclusive"
+        runs = runs_by_seed(results, task)
+        for other, apart in (("none", 0.001 if task == GOLDFISH else 0.0035), ("none-matched", 0)):
+            early = np.array([
+                np.subtract(*(runs[arm][seed].curves["train_accuracy"][:20]
+                              for arm in ("neural", other))).mean() for seed in range(5)
+            ])  # fmt: skip
+            assert (early > 0).sum() == (other == "none"), "one seed of five has the other sign"
+            assert other != "none" or early.mean() == pytest.approx(-apart, abs=3e-4)
+            late = [np.mean([runs[arm][seed].curves["validation_accuracy"][20:]
+                             for seed in range(5)]) for arm in ("neural", other)]  # fmt: skip
+            assert late[0] < late[1], "neural's mean lies below both"
 
 
 @pytest.mark.slow

@@ -53,6 +53,7 @@ def main() -> None:
         "explore_weights (04)": widgets.explore_weights(small, history.sources, made),
         "explore_mcnemar (06)": widgets.explore_mcnemar(),
         "explore_power (06)": widgets.explore_power(),
+        "explore_verdict (07)": widgets.explore_verdict(),
     }
     for name, explorer in explorers.items():
         times = milliseconds(explorer)

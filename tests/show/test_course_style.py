@@ -13,7 +13,7 @@ from made_up import history, small_task
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-from course_lib.analysis.comparison import differences, pairwise, reference_results
+from course_lib.analysis.comparison import differences, reference_results
 from course_lib.arms.traditional import Transforms
 from course_lib.models import Generator
 from course_lib.show import curves, pictures
@@ -81,7 +81,6 @@ FIGURES = {
     "forest_plot": lambda all, cats: curves.forest_plot(
         {task: differences(all, task) for task in ("dogs-vs-goldfish", "dogs-vs-cats")}, "Test"
     ),
-    "pairwise_plot": lambda all, cats: curves.pairwise_plot(pairwise(all, "dogs-vs-cats"), "Test"),
 }
 
 

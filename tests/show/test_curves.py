@@ -8,9 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from made_up import history
-from matplotlib.colors import to_hex
 
-from course_lib.analysis.comparison import differences, pairwise, reference_results
+from course_lib.analysis.comparison import differences, reference_results
 from course_lib.arms import ARMS
 from course_lib.show import curves
 
@@ -136,38 +135,54 @@ def test_intervals_stand_below_each_other_in_their_order():
     assert axes.yaxis_inverted()  # the first at the top
 
 
-def test_differences_are_in_points(reference):
+def rows_of(axes):
+    return [label.get_text() for label in axes.get_yticklabels()]
+
+
+def test_a_forest_has_a_panel_for_each_table_in_points(reference):
     tables = {task: differences(reference, task) for task in ("dogs-vs-goldfish", "dogs-vs-cats")}
-    for axes, (task, table) in zip(
-        curves.forest_plot(tables, "").axes, tables.items(), strict=True
-    ):
-        thin, thick, means = axes.collections
-        assert axes.get_title() == task and axes.yaxis_inverted()
+    figure = curves.forest_plot(tables, "")
+    for axes, (task, table) in zip(figure.axes, tables.items(), strict=True):
+        assert axes.get_title() == task and rows_of(axes) == table["arm"].tolist()
+        assert axes.yaxis_inverted()
+        (lines,) = axes.collections
         rows = range(len(table))
-        for lines, low, high in ((thin, "low", "high"), (thick, "bootstrap_low", "bootstrap_high")):
-            expected = np.column_stack([100 * table[low], 100 * table[high], rows])
-            assert np.array(ends(lines)) == pytest.approx(expected)
-        expected = np.column_stack([100 * table["mean"], rows])
-        assert np.array(means.get_offsets()) == pytest.approx(expected)
-        assert [to_hex(colour).upper() for colour in means.get_facecolor()] == [
-            ARMS[arm].colour.upper() for arm in table["arm"]
-        ]
+        expected = np.column_stack([100 * table["low"], 100 * table["high"], rows])
+        assert np.array(ends(lines)) == pytest.approx(expected)
+        zero, means = axes.lines
+        assert zero.get_xdata() == [0, 0]
+        assert means.get_xdata() == pytest.approx(100 * table["mean"])
+    assert legends(figure) == ["mean, 95 % interval"]
 
 
-def test_every_pair_of_arms_has_its_number(reference):
-    table = pairwise(reference, "dogs-vs-cats")
-    axes = curves.pairwise_plot(table, "Pairs").axes[0]
-    numbers = {text.get_position()[::-1]: text.get_text() for text in axes.texts}
-    assert len(numbers) == len(table) * (len(table) - 1)
-    assert numbers[2, 1] == f"{100 * table.iloc[2, 1]:+.1f}"
+def legends(figure):
+    return [text.get_text() for text in figure.legends[0].get_texts()]
+
+
+def test_a_forest_shows_the_margin_the_papers_size_and_what_is_preliminary():
+    table = pd.DataFrame({
+        "arms": ["a", "b", "c"], "mean": [0.01, -0.02, np.nan], "low": [0, np.nan, np.nan],
+        "high": [0.02, np.nan, np.nan], "standard error": [np.nan, 0.005, np.nan],
+        "paper says": [0.06, np.nan, -0.01],
+    })  # fmt: skip
+    figure = curves.forest_plot({"cats": table}, "", margin=0.02)
+    (axes,) = figure.axes
+    (band,) = axes.patches
+    assert (band.get_x(), band.get_x() + band.get_width()) == (-2, 2)
+    final, preliminary = axes.collections
+    assert ends(final) == [(0, 2, 0)]
+    assert ends(preliminary)[0] == pytest.approx((-2.5, -1.5, 1))
+    _, filled, hollow, paper = axes.lines
+    assert filled.get_xdata().tolist() == [1] and hollow.get_xdata()[0] == -2
+    assert hollow.get_markerfacecolor() == "white" != filled.get_markerfacecolor()
+    assert paper.get_xdata()[0] == 6 and paper.get_xdata()[2] == -1
+    assert legends(figure) == ["within ±2 points", "mean, 95 % interval",
+                               "so far, ± standard error", "the paper's difference"]  # fmt: skip
+    nothing = table.assign(mean=np.nan).drop(columns=["low", "high"])
+    assert rows_of(curves.forest_plot({"cats": nothing}, "", 0.02).axes[0]) == ["a", "b", "c"]
 
 
 def test_without_an_arm_to_show_panels_stay_empty(cats):
     none = [result for result in cats if result.arm == "none"]
     for figure in (curves.arm_panels(none, ""), curves.augmentation_losses(none, "")):
         assert not any(axes.lines for axes in figure.axes)
-
-
-def test_a_table_of_nothing_but_gaps_is_drawn_too():
-    gaps = pd.DataFrame(float("nan"), index=["none", "gan"], columns=["none", "gan"])
-    assert not curves.pairwise_plot(gaps, "").axes[0].texts

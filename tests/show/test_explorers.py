@@ -35,6 +35,7 @@ def explorers():
         "explore_weights": widgets.explore_weights(tasks[0], history.sources, made),
         "explore_mcnemar": widgets.explore_mcnemar(),
         "explore_power": widgets.explore_power(),
+        "explore_verdict": widgets.explore_verdict(),
     }
 
 
