@@ -5,7 +5,7 @@ BIN = .venv/bin
 # Where the notebooks keep their runs while they are tested.
 NBVAL_RUNS ?= $(CURDIR)/runs/nbval
 
-.PHONY: course test lab data check paper store install
+.PHONY: course test lab book data check paper store install
 
 course: install
 	$(BIN)/python -m course_lib run --preset quick
@@ -24,6 +24,10 @@ lab: install
 	$(BIN)/python -m course_lib start work
 	$(BIN)/python -m jupyterlab --ip=127.0.0.1 --ServerApp.root_dir=. work/00_start.ipynb
 
+# The book of the notebooks as they are stored, without running them.
+book: install
+	$(BIN)/python -m course_lib book
+
 # The paper's images, from their servers.
 data: install
 	$(BIN)/python -m course_lib data
@@ -35,8 +39,10 @@ check: install
 paper: install
 	$(BIN)/python -m course_lib study --preset paper
 
-# For authors: run the notebooks on the bundled data and store their outputs in them.
+# For authors: mark exercises and checks for nbgrader, run the notebooks on the bundled data and store
+# their outputs in them.
 store: install
+	$(BIN)/python -m course_lib marks
 	COURSE_DATA="$(CURDIR)/tests/no-data" COURSE_RUNS="$(CURDIR)/runs/store" $(BIN)/python -m nbconvert --to notebook \
 		--execute --inplace --ExecutePreprocessor.record_timing=False \
 		--ExecutePreprocessor.store_widget_state=False notebooks/*.ipynb

@@ -28,7 +28,7 @@ def course() -> None:
 @_parameters(help="Set a parameter in every notebook that has it; can be repeated.")
 @click.option("--timeout", default=1800, show_default=True, help="Seconds for each notebook.")
 def run(preset: str, parameter: tuple[str, ...], timeout: int) -> None:
-    """Execute all notebooks in order and write them, with pages, to runs/PRESET/."""
+    """Execute all notebooks in order and write them, and a book, to runs/PRESET/."""
     from course_lib.analysis.results import html_table, read_results, results_table, show_table
     from course_lib.images.tasks import SOURCES
     from course_lib.pages.run import parse_parameters, run_notebooks
@@ -41,14 +41,36 @@ def run(preset: str, parameter: tuple[str, ...], timeout: int) -> None:
     find_device(str(parameters.get("device", "auto")))
     choose("source", parameters.get("source", "auto"), ("auto", *SOURCES))
     read = partial(read_results, runs_folder() / preset)
-    pages = run_notebooks(
+    book = run_notebooks(
         preset, parameters, timeout=timeout, results=lambda: html_table(results_table(read()[0]))
     )
     results, foreign = read()
     print(show_table(results_table(results)))
     for path in foreign:
         print(f"skipped, no result: {path}", file=sys.stderr)
-    print(f"Pages: {pages}")
+    print(f"Book: {book}")
+
+
+@course.command()
+def book() -> None:
+    """Write the book of the notebooks as they are stored, without running them, to runs/book/."""
+    from course_lib.analysis.comparison import reference_results
+    from course_lib.analysis.results import html_table, results_table
+    from course_lib.pages.book import write_book
+    from course_lib.pages.notebooks import list_notebooks
+    from course_lib.support.files import NOTEBOOKS
+
+    table = html_table(results_table(reference_results()))
+    target = runs_folder() / "book"
+    print(f"Book: {write_book(list_notebooks(), NOTEBOOKS, target, 'quick', table)}")
+
+
+@course.command()
+def marks() -> None:
+    """Write nbgrader's metadata into the exercises and checks of the course's notebooks."""
+    from course_lib.pages.marks import write_marks
+
+    print(*write_marks(), sep="\n")
 
 
 @course.command()

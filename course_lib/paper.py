@@ -43,6 +43,6 @@ EXPERIMENTS = tuple(
 PAPER = {(row.task, row.arm): row.paper for row in EXPERIMENTS}
 
 PRESETS = {
-    "quick": Preset(40, 100, side=32, learning_rate=1e-3, last_epochs=1, readings=False),
+    "quick": Preset(40, 100, side=32, learning_rate=1e-3, last_epochs=3, readings=False),
     "paper": Preset(40, None),
 }

@@ -1,4 +1,4 @@
-"""What a reader sees, in a real browser: a notebook in JupyterLab, and the pages that `run` writes.
+"""What a reader sees, in a real browser: a notebook in JupyterLab, and the book that `run` writes.
 
 Screenshots are left in `runs/screenshots/`.
 """
@@ -22,8 +22,8 @@ import requests
 
 from course_lib.analysis.comparison import reference_results
 from course_lib.analysis.results import html_table, results_table
-from course_lib.pages.html import write_pages
-from course_lib.pages.run import list_notebooks
+from course_lib.pages.book import write_book
+from course_lib.pages.notebooks import list_notebooks
 from course_lib.pages.student import start
 from course_lib.support.files import COURSE, NOTEBOOKS
 
@@ -46,7 +46,8 @@ FLAGS = [
 ]
 WIDE, NARROW = {"width": 1280, "height": 900}, {"width": 420, "height": 900}
 DOCUMENTS = [path.stem for path in sorted(NOTEBOOKS.glob("*.md"))]
-PAGES = [*(path.stem for path in list_notebooks()), *DOCUMENTS, "index"]
+REFERENCE = ["reference/losses", "bibliography", "results"]
+PAGES = [*(path.stem for path in list_notebooks()), *DOCUMENTS, "index", *REFERENCE]
 
 # Runs in the kernel before the notebook: what takes a minute takes seconds.
 SMALL_RUNS = """
@@ -74,7 +75,7 @@ FAINT_TEXTS = """() => {
     return numbers(colour)[3] === 0 ? ground(element.parentElement) : colour;
   };
   const faint = [];
-  for (const element of document.body.querySelectorAll("*")) {
+  for (const element of document.querySelector("article").querySelectorAll("*")) {
     const text = [...element.childNodes].filter((node) => node.nodeType === Node.TEXT_NODE)
       .map((node) => node.data.trim()).join(" ").trim();
     if (!text || getComputedStyle(element).opacity === "0") continue;
@@ -110,14 +111,9 @@ def until(condition, seconds: float = 120):
 
 
 def copy_for_a_student(folder: Path) -> Path:
-    """Notebook 02 as `start` hands it out, without its outputs, so that new ones are seen."""
+    """Notebook 02 as `start` hands it out."""
     start(folder)
-    path = folder / "02_traditional.ipynb"
-    notebook = nbformat.read(path, as_version=4)
-    for cell in code_cells(notebook):
-        cell.outputs, cell.execution_count = [], None
-    nbformat.write(notebook, path)
-    return path
+    return folder / "02_traditional.ipynb"
 
 
 def code_cells(notebook: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
@@ -275,31 +271,90 @@ def figures(cell: nbformat.NotebookNode) -> int:
 
 
 @pytest.fixture(scope="module")
-def html(tmp_path_factory):
-    """The pages of the stored notebooks, as `run` writes them of executed ones."""
+def book(tmp_path_factory):
+    """The book of the stored notebooks, as `run` writes it of executed ones."""
     table = html_table(results_table(reference_results()))
-    folder = tmp_path_factory.mktemp("html")
-    return write_pages(list_notebooks(), NOTEBOOKS, folder, "quick", table).parent
+    target = tmp_path_factory.mktemp("runs") / "html"
+    return write_book(list_notebooks(), NOTEBOOKS, target, "quick", table).parent
+
+
+@pytest.fixture(scope="module")
+def offline(browser):
+    """A browser whose requests for anything but files are blocked, and recorded."""
+    context = browser.new_context(viewport=WIDE)
+    context.asked = []
+
+    def decide(route):
+        if route.request.url.startswith(("file:", "data:")):
+            route.continue_()
+        else:
+            context.asked.append(route.request.url)
+            route.abort()
+
+    context.route("**/*", decide)
+    yield context
+    context.close()
+    assert context.asked == []
 
 
 @pytest.fixture(scope="module", params=PAGES)
-def page(request, html, browser):
-    page = browser.new_page(viewport=WIDE)
-    page.goto((html / f"{request.param}.html").as_uri())
+def page(request, book, offline):
+    page = offline.new_page()
+    page.goto((book / f"{request.param}.html").as_uri())
     yield page
     page.close()
 
 
-def test_pages_are_small(html):
-    assert all(path.stat().st_size < 3_000_000 for path in html.iterdir())
+def test_a_reader_searches_reads_a_formula_follows_a_term_and_unfolds_a_solution(book, offline):
+    page = offline.new_page()
+    page.goto((book / "index.html").as_uri())
+    page.keyboard.press("Control+k")
+    page.keyboard.type("Gram")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/search.html?q=Gram*")
+    results = page.locator("#search-results li a")
+    playwright.expect(results.first).to_be_visible()
+    screenshot(page, "book-search")
+    results.and_(page.locator("[href*='04_neural_augmentation.html']")).first.click()
+    section = page.locator("section#the-losses")
+    formula = section.locator("math[display=block]").filter(has=page.locator("mfrac"))
+    formula.first.scroll_into_view_if_needed()
+    assert formula.first.bounding_box()["height"] > 20
+    assert page.locator(".MathJax, .katex, code.latex").count() == 0
+
+    term = page.locator("a.term", has_text="Gram matri").first
+    assert "colour channels" in term.get_attribute("title")
+    term.click()
+    page.wait_for_url("**/GLOSSARY.html#term-gram-matrices")
+    playwright.expect(page.locator("li#term-gram-matrices")).to_be_in_viewport()
+    page.go_back()
+    page.wait_for_url("**/04_neural_augmentation.html*")
+
+    solution = page.locator("details", has_text="BEGIN SOLUTION").first
+    code = solution.locator(".cell_input")
+    playwright.expect(code).to_be_hidden()
+    solution.locator("summary").press("Enter")
+    playwright.expect(code).to_be_visible()
+    screenshot(page, "book-solution")
+    page.close()
+
+
+def test_the_book_is_small(book):
+    files = {path: path.stat().st_size for path in book.rglob("*") if path.is_file()}
+    assert sum(files.values()) < 40_000_000
+    for page in book.glob("*.html"):
+        images = set(re.findall(r'src="(_images/[^"]+)"', page.read_text(encoding="utf-8")))
+        assert files[page] + sum(files[book / image] for image in images) < 3_000_000, page
 
 
 def test_every_picture_is_whole_and_described(page):
-    pictures = page.locator("img").evaluate_all("all => all.map((i) => [i.naturalWidth, i.alt])")
-    assert pictures or Path(page.url).stem in [*DOCUMENTS, "index"]
-    for width, text in pictures:
+    pictures = page.locator("article img")
+    for width, text in pictures.evaluate_all("all => all.map((i) => [i.naturalWidth, i.alt])"):
         assert width > 0, text
         assert len(text.split()) > 1 and not re.search(r"\.\w{3,4}$", text), text
+    if re.match(r"\d\d_", Path(page.url).stem):
+        assert pictures.count() > 0
+        assert page.locator("figcaption .caption-number").count() > 0
 
 
 @pytest.mark.parametrize("window", [WIDE, NARROW], ids=["wide", "narrow"])
@@ -309,18 +364,11 @@ def test_nothing_is_wider_than_the_window(page, window):
     assert width <= window["width"]
 
 
-def test_tables_are_whole_on_a_wide_window(page):
-    page.set_viewport_size(WIDE)
-    tables = page.locator(".output_subarea:has(table)")
-    sizes = tables.evaluate_all("all => all.map((box) => [box.scrollWidth, box.clientWidth])")
-    assert all(inner <= outer for inner, outer in sizes)
-
-
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_text_stands_out(page, scheme):
     page.emulate_media(color_scheme=scheme)
     window = WIDE if scheme == "light" else NARROW
     page.set_viewport_size(window)
     screenshot(page, f"{Path(page.url).stem}-{scheme}-{window['width']}")
-    assert page.evaluate("matchMedia('(prefers-color-scheme: dark)').matches") == (scheme == "dark")
+    assert page.evaluate("document.documentElement.dataset.theme") == scheme
     assert page.evaluate(FAINT_TEXTS) == []

@@ -79,7 +79,7 @@ def test_the_library_is_small():
     )
     assert heart < 2400
     whole = sum(path.read_text(encoding="utf-8").count("\n") for path in LIBRARY.rglob("*.py"))
-    assert whole < 6700
+    assert whole < 7500
 
 
 def test_no_other_file_lists_arms():

@@ -1,5 +1,7 @@
 """The top of the project: what a fresh clone holds and what stays out of it."""
 
+import json
+import os
 import re
 import shlex
 import subprocess
@@ -88,6 +90,21 @@ def test_a_hook_is_a_part_of_make_test_and_runs(hook):
     subprocess.run(
         [sys.executable, *arguments, "--help"], cwd=COURSE, check=True, capture_output=True
     )
+
+
+def test_whoever_forks_the_course_gets_the_book_and_its_launch_buttons():
+    workflow = yaml.safe_load((COURSE / ".github/workflows/book.yml").read_text(encoding="utf-8"))
+    steps = workflow["jobs"]["book"]["steps"]
+    (build,) = [step for step in steps if step.get("run") == "make book"]
+    assert build["env"]["COURSE_REPOSITORY"] == "https://github.com/${{ github.repository }}"
+    assert "\nbook: install\n" in (COURSE / "Makefile").read_text(encoding="utf-8")
+    (upload,) = [step for step in steps if "upload-pages-artifact" in step.get("uses", "")]
+    assert upload["with"]["path"] == "runs/book"  # where the command `book` writes it
+    binder = yaml.safe_load((COURSE / ".binder/environment.yml").read_text(encoding="utf-8"))
+    assert "pytorch-cpu" in binder["dependencies"]
+    assert os.access(COURSE / ".binder/postBuild", os.X_OK)
+    container = json.loads((COURSE / ".devcontainer/devcontainer.json").read_text(encoding="utf-8"))
+    assert "make install" in container["postCreateCommand"]
 
 
 def test_issue_templates_have_their_heads():

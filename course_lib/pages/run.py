@@ -17,7 +17,8 @@ from nbclient.output_widget import OutputWidget
 from tqdm import tqdm
 from traitlets import default
 
-from course_lib.pages.html import read_notebook, shorten, write_pages
+from course_lib.pages.book import write_book
+from course_lib.pages.notebooks import list_notebooks, read_notebook, shorten
 from course_lib.support.files import NOTEBOOKS, make_folder, runs_folder
 from course_lib.support.validation import CourseError, choose, number
 
@@ -26,14 +27,6 @@ KINDS = {bool: "True or False", int: "a whole number", float: "a number", list: 
 
 class NotebookFailed(Exception):
     """A notebook did not finish: three lines that say which, where, and what is kept."""
-
-
-def list_notebooks(folder: Path = NOTEBOOKS) -> list[Path]:
-    """Return the notebooks of `folder` in the order in which they run; CourseError if none."""
-    notebooks = sorted(folder.resolve().glob("[0-9][0-9]_*.ipynb"))
-    if not notebooks:
-        raise CourseError(f"no notebook named NN_name.ipynb in {folder}")
-    return notebooks
 
 
 def read_parameters(notebook: Path) -> dict[str, object]:
@@ -94,10 +87,10 @@ def run_notebooks(
     out: Path | None = None,
     results: Callable[[], str] | None = None,
 ) -> Path:
-    """Execute all notebooks of `folder` in order; return the index of the pages made from them.
+    """Execute all notebooks of `folder` in order; return the first page of the book made from them.
 
     `parameters` go to each notebook that has the name; `timeout`: seconds per notebook; `out`, by
-    default `runs/<preset>`, gets `notebooks/` and `html/`; `results` makes a table for the index.
+    default `runs/<preset>`, gets `notebooks/` and `html/`; `results` makes a table for the book.
     """
     given, values, cells = {**parameters, "preset": preset}, {}, 0
     for path in list_notebooks(folder):
@@ -105,10 +98,10 @@ def run_notebooks(
         cells += bool(values[path])  # papermill puts them into a cell of their own
         cells += sum(cell.cell_type == "code" for cell in read_notebook(path).cells)
     out = (out or runs_folder() / preset).resolve()
-    for name, suffix in (("notebooks", ".ipynb"), ("html", ".html")):
-        make_folder(out / name)
-        for old in (out / name).glob(f"*{suffix}"):
-            old.unlink()
+    make_folder(out / "html")
+    make_folder(out / "notebooks")
+    for old in (out / "notebooks").glob("*.ipynb"):
+        old.unlink()
 
     executed: list[Path] = []
     # nbclient answers output widgets from two sides and can wait for ever (issue 312): send none.
@@ -123,11 +116,11 @@ def run_notebooks(
             try:
                 _execute(path, target, values[path], timeout, bar)
             except (NotebookFailed, CourseError):
-                write_pages(executed, folder, out / "html", preset)
+                write_book(executed, folder, out / "html", preset)
                 raise
             executed.append(target)
             tqdm.write(f"{path.stem}: done in {time.monotonic() - start:.0f} s", file=sys.stderr)
-    return write_pages(executed, folder, out / "html", preset, results() if results else "")
+    return write_book(executed, folder, out / "html", preset, results() if results else "")
 
 
 class _ThisPython(AsyncKernelManager):

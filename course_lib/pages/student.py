@@ -10,14 +10,10 @@ from pathlib import Path
 
 import nbformat
 
-from course_lib.pages.html import read_notebook
-from course_lib.pages.run import list_notebooks
+from course_lib.pages.notebooks import SOLUTION, STUB, list_notebooks, read_notebook
 from course_lib.support.files import NOTEBOOKS, make_folder, write_whole
 from course_lib.support.validation import CourseError
 
-# nbgrader's own markers and stub, so that both tools make the same student page.
-SOLUTION = re.compile(r"^([ \t]*)### BEGIN SOLUTION\n.*?### END SOLUTION$", re.M | re.S)
-STUB = r"\1# YOUR CODE HERE\n\1raise NotImplementedError()"
 OUTWARD_LINK = re.compile(r"\[([^\]]+)\]\(\.\./[^)]*\)")
 DIGEST = "course_copy"  # in a copy's metadata: the digest of what was written
 
@@ -26,7 +22,7 @@ def start(folder: Path, solutions: bool = False, source: Path = NOTEBOOKS) -> di
     """Copy the notebooks and documents of `source` into `folder`; return the copies that are new.
 
     A copy that its owner has changed or run stays: a new version is written as NAME.2.ipynb.
-    `solutions` keeps the solutions, the outputs of exercises and checks, and INSTRUCTORS.md.
+    `solutions` keeps the solutions, all outputs, and INSTRUCTORS.md.
     """
     make_folder(folder)
     if folder.samefile(source):
@@ -43,15 +39,17 @@ def start(folder: Path, solutions: bool = False, source: Path = NOTEBOOKS) -> di
 
 
 def without_solutions(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
-    """Return a copy with stubs for solutions, and without outputs of exercises and checks."""
+    """Return a copy with stubs for solutions and without outputs, which would answer predictions.
+
+    It is the page that `nbgrader generate_assignment` makes of the same notebook.
+    """
     notebook = copy.deepcopy(notebook)
     for cell in notebook.cells:
         if cell.cell_type == "code":
             cell.source = SOLUTION.sub(STUB, cell.source)
             if re.search("(BEGIN|END) SOLUTION", cell.source):
                 raise CourseError(f"cell {cell.id!r}: ### BEGIN and ### END SOLUTION must pair")
-            if {"exercise", "check"} & set(cell.metadata.get("tags", [])):
-                cell.outputs, cell.execution_count = [], None
+            cell.outputs, cell.execution_count = [], None
     return notebook
 
 

@@ -102,16 +102,18 @@ def test_page_escapes_parameters_from_a_stranger(tmp_path):
     write(tmp_path / "00_a.ipynb", "# A", "print(name)", "name", parameters="name: str = 'x'")
     index = run_notebooks("quick", {"name": attack}, tmp_path, out=tmp_path / "out")
     text = (index.parent / "00_a.html").read_text()
-    assert "<script" not in text and "<img" not in text
-    assert text.count("&lt;script&gt;alert(1)&lt;/script&gt;&lt;img") == 3  # set, printed, shown
+    assert "<script>alert" not in text and "<img src=x" not in text
+    shown = re.sub("</?span[^>]*>", "", re.search(r"(?s)<article.*</article>", text)[0])
+    assert shown.count("&lt;script&gt;alert(1)&lt;/script&gt;&lt;img") == 3  # set, printed, shown
 
 
 def test_the_index_has_the_pages_and_results_of_this_run(run):
     text = (run / "html" / "index.html").read_text()
-    assert re.findall(r'<li><h2><a href="([^"]+)">', text) == ["00_first.html", "01_second.html"]
-    assert "<b>paper</b>" in text and "<td>0.705</td>" in text
+    assert re.findall(r'<h2><a[^>]+href="([^"]+)"', text) == ["00_first.html", "01_second.html"]
+    assert ">paper</strong>" in text
+    assert "<td>0.705</td>" in (run / "html" / "results.html").read_text()
     assert not (run / "html" / "09_old.html").exists()
-    assert "celltag_injected-parameters" in (run / "html" / "00_first.html").read_text()
+    assert "tag_injected-parameters" in (run / "html" / "00_first.html").read_text()
 
 
 @pytest.mark.parametrize(
@@ -181,10 +183,8 @@ def fail(tmp_path, *sources, **options):
     assert lines[2] == f"partly executed notebook: {kept}"
     assert "reached" in printed(kept)
     assert not (tmp_path / "late").exists()
-    assert sorted(path.name for path in (tmp_path / "out" / "html").iterdir()) == [
-        "00_good.html",
-        "index.html",
-    ]
+    pages = {path.stem for path in (tmp_path / "out" / "html").glob("*.html")}
+    assert {"00_good", "index"} <= pages and not pages & {"01_bad", "02_late"}
     return lines
 
 
