@@ -300,7 +300,7 @@ def test_find_device():
         ({"dropout": 1.0}, "dropout 1.0 must be"),
         ({"momentum": 2}, "momentum 2 must be"),
         ({"smallnet_initialisation": "zeros"}, "smallnet_initialisation 'zeros' is unknown"),
-        ({"last_epochs": 36}, "last_epochs 36 is more than 35"),
+        ({"last_epochs": 36}, "last_epochs 36 must be a whole number .*35"),
         ({"seed": "1"}, "seed '1' must be"),
         ({"device": "tpu"}, "device 'tpu' is unknown .*choose one of auto, cpu, cuda, mps"),
         ({"threads": 0}, "threads 0 must be"),

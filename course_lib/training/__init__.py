@@ -3,136 +3,29 @@
 import copy
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from course_lib.arms import ARMS
-from course_lib.arms.arm import Choices
-from course_lib.arms.generators import KINDS
 from course_lib.arms.pairs import Augmenter, SameClassSampler
-from course_lib.arms.traditional import BOUNDS
 from course_lib.images import Examples
 from course_lib.images.tasks import Task
-from course_lib.losses import CLASSIFICATION_LOSSES, classification_loss, combined_loss
-from course_lib.models import (
-    INITIALISATIONS,
-    NETWORKS,
-    READINGS,
-    AugNet,
-    RunningAverages,
-    initialise_glorot,
-    interleaved,
-    start_vgg16_from,
-)  # fmt: skip
+from course_lib.losses import classification_loss, combined_loss
+from course_lib.models import NETWORKS, RunningAverages, initialise_glorot, start_vgg16_from
 from course_lib.support.devices import find_device, keep_freed_memory, thread_count
 from course_lib.support.progress import one_line_if_stopped
 from course_lib.support.randomness import stream, stream_seed
-from course_lib.support.validation import (
-    CourseError,
-    as_python,
-    checks,
-    choose,
-    number,
-    whole_number,
-)  # fmt: skip
+from course_lib.support.validation import checks, choose
+from course_lib.training.measure import Evaluation, History, evaluate, measure
+from course_lib.training.recipe import Recipe
 
-MOST_EPOCHS, MOST_IMAGES = 10**6, 2**20  # a batch of more is a slip of the keyboard
-MOST_LAST_EPOCHS = 35  # a digit of a result's file counts them
+__all__ = ["Evaluation", "History", "Recipe", "evaluate", "fit", "train_step"]
+
 SHOWN_CLASSES = (0, 0, 1, 1)  # of the pairs kept in the History
-
-
-@dataclass(frozen=True)
-class Recipe(Choices):
-    """Every choice of a training (§5), the paper's value or ours; CourseError for a bad one."""
-
-    epochs: int = 40
-    batch_size: int = 64  # ours
-    learning_rate: float = 1e-4  # Adam's
-    augnet_learning_rate: float | None = None  # None: the same
-    network: str = "smallnet"  # of NETWORKS
-    vgg_weights: str | None = None  # a file of torchvision's for VGG16, to fine-tune from
-    dropout: float = 0.5  # ours
-    smallnet_initialisation: str = "torch"  # or "glorot"
-    weight_decay: float = 0.0  # AdamW's, apart from the gradient
-    label_smoothing: float = 0.0  # of the labels trained on: the share given to both classes alike
-    momentum: float = 0.1  # a batch's share of the running averages; TensorFlow: 1 − decay
-    loss: str = "sigmoid"  # the reading of `losses.classification_loss`
-    alpha: float = 0.75  # weight of the classification loss of generated images
-    beta: float = 0.25  # weight of the augmentation loss
-    update: str = "alternate"  # training images, then generated ones; "joint": one step on the sum
-    running_statistics: str = "all"  # batch normalisation's for unseen images, of READINGS
-    last_epochs: int = 10  # whose accuracy on all unseen images is averaged
-    balance: bool = False  # copy images of the class that has fewer, until both have as many
-    readings: bool = True  # whether unseen images are also scored under the other READINGS
-
-    def __post_init__(self) -> None:
-        as_python(self)
-        whole_number("epochs", self.epochs, at_least=1, at_most=MOST_EPOCHS)
-        whole_number("batch_size", self.batch_size, at_least=1, at_most=MOST_IMAGES)
-        for name in ("learning_rate", "augnet_learning_rate", "augnet_gain"):
-            value = getattr(self, name)
-            if value is not None and number(name, value) <= 0:
-                raise CourseError(f"{name} {value!r} must be a number above 0")
-        number("dropout", self.dropout, 0, 0.99)
-        number("momentum", self.momentum, 0, 1)
-        number("weight_decay", self.weight_decay, 0, 10)
-        number("label_smoothing", self.label_smoothing, 0, 1)
-        if number("alpha", self.alpha, 0) == number("beta", self.beta, 0) == 0:
-            raise CourseError("alpha and beta are both 0: nothing would be learned")
-        choose("network", self.network, NETWORKS)
-        if self.vgg_weights is not None and self.network != "vgg16":
-            raise CourseError(f"vgg_weights {self.vgg_weights!r} need network 'vgg16'")
-        choose("loss", self.loss, CLASSIFICATION_LOSSES)
-        choose("update", self.update, ("alternate", "joint"))
-        choose("running_statistics", self.running_statistics, READINGS)
-        if whole_number("last_epochs", self.last_epochs, at_least=1) > MOST_LAST_EPOCHS:
-            raise CourseError(f"last_epochs {self.last_epochs} is more than {MOST_LAST_EPOCHS}")
-        choose("initialisation", self.initialisation, INITIALISATIONS)
-        choose("smallnet_initialisation", self.smallnet_initialisation, INITIALISATIONS)
-        choose("transforms", self.transforms, ("all", "one", *BOUNDS))
-        choose("generators", self.generators, ("auto", *KINDS))
-
-
-@dataclass
-class History:
-    """What `fit` measured: curves have one value per epoch, a mean over images.
-
-    `train_…` is measured during the steps (dropout on, copies included), `validation_…` after them.
-    """
-
-    curves: dict[str, list[float]] = field(default_factory=dict)
-    best_epoch: int = -1  # the first with the highest validation accuracy, counted from 0
-    # "validation_best", "validation_last", "test_best", "test_last" → scores (N, 2), and which
-    # images are right, bool (N,).
-    scores: dict[str, Tensor] = field(default_factory=dict)
-    correct: dict[str, Tensor] = field(default_factory=dict)
-    # Reading → "validation", "test" → in how many of the last epochs each image was right, (N,).
-    times_right: dict[str, dict[str, Tensor]] = field(default_factory=dict)
-    sources: Tensor | None = None  # fixed pairs of training images, uint8 (K, 2, C, H, W)
-    # What the arm makes of them after each epoch, normalised (K, C, H, W), and its AugNet.
-    generated: list[Tensor] = field(default_factory=list)
-    augnets: list[AugNet] = field(default_factory=list)
-
-    @property
-    def best_accuracy(self) -> float:
-        """Best validation accuracy over the epochs: the number that the paper reports (§6)."""
-        return self.curves["validation_accuracy"][self.best_epoch]
-
-    def keep(self, when: str, found: "dict[str, Evaluation]") -> None:
-        """Keep what was found at the "best" or the "last" epoch so far."""
-        for name, scored in found.items():
-            self.scores[f"{name}_{when}"] = scored.scores
-            self.correct[f"{name}_{when}"] = scored.correct
-
-    def count(self, reading: str, found: "dict[str, Evaluation]") -> None:
-        """Count which images were right in one of the last epochs."""
-        counts = self.times_right.setdefault(reading, {})
-        for name, scored in found.items():
-            counts[name] = counts.get(name, 0) + scored.correct.to(torch.uint8)
 
 
 def train_step(
@@ -265,7 +158,7 @@ def fit(
                 for name, total in step.items():
                     sums[name] = sums.get(name, 0) + total
             values = {name: total.item() / len(order) for name, total in sums.items()}
-            values |= _measure(history, model, averages, original[0], unseen, recipe)
+            values |= measure(history, model, averages, original[0], unseen, recipe)
             values["seconds"] = time.perf_counter() - start
             values["images_per_second"] = len(order) / values["seconds"]
             for name, value in values.items():
@@ -281,60 +174,6 @@ def fit(
                 on_epoch(history)
         averages.settle(recipe.running_statistics, original[0])
     return model.eval(), history
-
-
-def _measure(
-    history: History, model: nn.Module, averages: RunningAverages, images: Tensor,
-    unseen: dict[str, tuple[Tensor, Tensor]], recipe: Recipe,
-) -> dict[str, float]:  # fmt: skip
-    """Score validation and test images after an epoch: the epoch's values for the curves."""
-    epoch, reading = len(history.curves.get("seconds", ())), recipe.running_statistics
-    late = epoch >= recipe.epochs - recipe.last_epochs
-    with averages.reading(reading, images):
-        found = {"validation": evaluate(model, unseen["validation"], recipe.loss)}
-        accuracy = found["validation"].accuracy
-        best = history.best_epoch < 0 or accuracy > history.best_accuracy
-        if best or late:
-            found["test"] = evaluate(model, unseen["test"], recipe.loss)
-    if best:
-        history.best_epoch = epoch
-        history.keep("best", found)
-    if late:
-        history.keep("last", found)
-        history.count(reading, found)
-        for other in READINGS if recipe.readings else ():
-            if other != reading:
-                with averages.reading(other, images):
-                    scored = {name: evaluate(model, unseen[name], recipe.loss) for name in unseen}
-                history.count(other, scored)
-    return {"validation_loss": found["validation"].loss, "validation_accuracy": accuracy}
-
-
-class Evaluation(NamedTuple):
-    """Mean loss on some images, their scores (N, 2), and which are right: bool (N,), on the CPU."""
-
-    loss: float
-    scores: Tensor
-    correct: Tensor
-
-    @property
-    def accuracy(self) -> float:
-        """The share of images that are right."""
-        return self.correct.sum().item() / len(self.correct)
-
-
-@torch.inference_mode()
-def evaluate(model: nn.Module, examples: tuple[Tensor, Tensor], loss: str) -> Evaluation:
-    """Score normalised images (N, C, H, W) with labels (N,), in evaluation mode."""
-    images, labels = examples
-    training = model.training
-    model.eval()
-    scores = torch.empty(len(images), 2, device=images.device)
-    for part in interleaved(len(images)):
-        scores[part] = model(images[part])
-    model.train(training)
-    correct = (scores.argmax(dim=1) == labels).cpu()
-    return Evaluation(classification_loss(scores, labels, loss).item(), scores.cpu(), correct)
 
 
 def _on_device(task: Task, examples: Examples, device: torch.device) -> tuple[Tensor, Tensor]:
