@@ -65,7 +65,7 @@ def book() -> None:
 
     table = html_table(results_table(reference_results()))
     target = runs_folder() / "book"
-    print(f"Book: {write_book(list_notebooks(), NOTEBOOKS, target, 'quick', table)}")
+    print("Book:", write_book(list_notebooks(), NOTEBOOKS, target, "quick", table))
 
 
 @course.command()

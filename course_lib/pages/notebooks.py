@@ -8,7 +8,7 @@ import nbformat
 from course_lib.support.files import NOTEBOOKS
 from course_lib.support.validation import CourseError
 
-# nbgrader's own markers and stub, so that both tools make the same student page.
+# As nbgrader has them, so that both make the same student page.
 SOLUTION = re.compile(r"^([ \t]*)### BEGIN SOLUTION\n.*?### END SOLUTION$", re.M | re.S)
 STUB = r"\1# YOUR CODE HERE\n\1raise NotImplementedError()"
 

@@ -39,10 +39,7 @@ def start(folder: Path, solutions: bool = False, source: Path = NOTEBOOKS) -> di
 
 
 def without_solutions(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
-    """Return a copy with stubs for solutions and without outputs, which would answer predictions.
-
-    It is the page that `nbgrader generate_assignment` makes of the same notebook.
-    """
+    """Return a copy with stubs for solutions and without outputs: these answer predictions."""
     notebook = copy.deepcopy(notebook)
     for cell in notebook.cells:
         if cell.cell_type == "code":

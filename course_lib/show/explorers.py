@@ -126,7 +126,7 @@ def explore_verdict() -> Explorer:
         estimate = Estimate(mean, mean - half, mean + half, p, error, degrees, 18, p_equivalent)
         table = pd.DataFrame([{"claim": "first − second", **estimate._asdict()}])
         found = verdict(estimate, p, 1, margin / 100)
-        figure = curves.forest_plot({f"“first beats second”: {found}": table}, "", margin / 100)
+        figure = curves.forest_plot({f"“First beats second”:\n{found}": table}, "", margin / 100)
         figure.axes[0].set_xlim(-8, 8)
         return figure
 

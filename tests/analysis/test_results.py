@@ -36,6 +36,7 @@ def test_a_file_gives_back_what_was_written(kept):
                 np.array_equal(values, second[key]) and values.dtype.kind == second[key].dtype.kind
             )
     plain = {"settings", "key", "curves", "best_epoch", "environment", "seconds", "images"}
+    plain.add("nuisances")
     assert all(getattr(result, name) == getattr(again, name) for name in plain)
     assert plain | {"correct", "scores", "times_right"} == asdict(result).keys()
 

@@ -9,9 +9,10 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from course_lib.pages.book import NOTE, write_book
+from course_lib.pages.book import write_book
 from course_lib.support.validation import CourseError
 
+NOTE = "Interactive: open this notebook in JupyterLab to try it."
 PIXEL = (
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAA"
     "AABJRU5ErkJggg=="
@@ -193,7 +194,7 @@ def test_page_escapes_plain_output(page):
 
 def test_pages_keep_names_in_tables_whole(book, page):
     for text in (page, (book / "results.html").read_text()):
-        assert '<span class="name">dogs-vs-cats</span></td>' in text
+        assert "<span class='name'>dogs-vs-cats</span></td>" in text
 
 
 def test_solutions_are_folded_below_the_stub(page):

@@ -34,7 +34,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     return {"parallel_read_safe": False}
 
 
-def _formula(display: bool):  # type: ignore[no-untyped-def]
+def _formula(display: bool):
     def visit(translator: HTML5Translator, node: nodes.Element) -> None:
         latex = node.astext()
         try:
@@ -60,7 +60,7 @@ def _keep_bars(*given: Any) -> None:
 
 def _read_targets(app: Sphinx) -> None:
     """Collect what is linked wherever it occurs: pattern of the text → where it leads."""
-    app.course_targets = targets = {}  # type: ignore[attr-defined]
+    app.course_targets = targets = {}
     glossary, sources = Path(app.srcdir, f"{GLOSSARY}.md"), Path(app.srcdir, "references.bib")
     if glossary.exists():
         for entry in _entries(glossary.read_text(encoding="utf-8")):
@@ -90,7 +90,7 @@ def _anchor(term: str) -> str:
 def _link(app: Sphinx, document: nodes.document) -> None:
     """Link the first occurrence of each term and citation in the running text of a page."""
     name = app.env.docname
-    targets: dict[str, Target] = app.course_targets  # type: ignore[attr-defined]
+    targets: dict[str, Target] = app.course_targets
     if name == GLOSSARY:
         for item in document.findall(nodes.list_item):
             for term in list(item.findall(nodes.strong))[:1]:
