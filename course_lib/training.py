@@ -31,14 +31,7 @@ from course_lib.models import (
 from course_lib.support.devices import find_device, keep_freed_memory, thread_count
 from course_lib.support.progress import one_line_if_stopped
 from course_lib.support.randomness import stream, stream_seed
-from course_lib.support.validation import (
-    CourseError,
-    as_python,
-    checks,
-    choose,
-    number,
-    whole_number,
-)  # fmt: skip
+from course_lib.support.validation import CourseError, checks, choose, number, whole_number
 
 MOST_EPOCHS, MOST_IMAGES = 10**6, 2**20  # a batch of more is a slip of the keyboard
 MOST_LAST_EPOCHS = 35  # a digit of a result's file counts them
@@ -70,7 +63,7 @@ class Recipe(Choices):
     readings: bool = True  # whether unseen images are also scored under the other READINGS
 
     def __post_init__(self) -> None:
-        as_python(self)
+        super().__post_init__()
         whole_number("epochs", self.epochs, at_least=1, at_most=MOST_EPOCHS)
         whole_number("batch_size", self.batch_size, at_least=1, at_most=MOST_IMAGES)
         for name in ("learning_rate", "augnet_learning_rate", "augnet_gain"):
