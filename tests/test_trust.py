@@ -1,5 +1,6 @@
 """Folders, files and values of every odd kind, as strangers, classmates and full disks make them."""
 
+import hashlib
 import io
 import json
 import os
@@ -24,6 +25,7 @@ from safetensors.torch import save_file
 from course_lib.__main__ import _seeds, main
 from course_lib.analysis.comparison import differences, reference_results
 from course_lib.analysis.results import read_result
+from course_lib.arms import generators
 from course_lib.arms.cyclegan import CycleGANRecipe, check_checkpoint, train_cyclegan
 from course_lib.arms.domains import read_pictures
 from course_lib.arms.generators import KINDS, read_generator
@@ -1002,3 +1004,24 @@ def test_interrupted_in_a_kernel_it_says_one_line(case):
     assert [error["traceback"] for error in errors] == [[line]]
     printed = [message["content"]["text"] for message in said if message["msg_type"] == "stream"]
     assert not any("Traceback" in text for text in printed), printed
+
+
+# The published generators, of which no digest is published.
+
+
+def published(value):
+    path = data_folder() / "cyclegan" / "style_monet.pth"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(value)
+    return path
+
+
+def test_the_first_file_is_pinned():
+    path = published(b"first")
+    generators._pin(path, path.name)
+    generators._pin(path, path.name)
+    assert generators.pinned() == {path.name: hashlib.sha256(b"first").hexdigest()}
+    published(b"second")
+    refused(lambda: generators._pin(path, path.name), path.name, "SHA-256", "SHA256SUMS")
+    found = generators.pinned()
+    assert found == {path.name: hashlib.sha256(b"first").hexdigest()}

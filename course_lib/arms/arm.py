@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from course_lib.images.tasks import Task
-from course_lib.support.validation import CourseError
+from course_lib.support.validation import CourseError, as_python
 
 
 @dataclass(frozen=True)
@@ -19,6 +19,9 @@ class Choices:
     augnet_gain: float = 1.0  # factor of AugNet's Glorot weights
     transforms: str = "all"  # of the traditional arms; the name of one; "one": one for each image
     generators: str = "auto"  # "published" ones if they are on disk, else "bundled"
+
+    def __post_init__(self) -> None:
+        as_python(self)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from course_lib.arms.generators import KINDS
 from course_lib.arms.traditional import BOUNDS
 from course_lib.losses import CLASSIFICATION_LOSSES
 from course_lib.models import INITIALISATIONS, NETWORKS, READINGS
-from course_lib.support.validation import CourseError, as_python, choose, number, whole_number
+from course_lib.support.validation import CourseError, choose, number, whole_number
 
 MOST_EPOCHS, MOST_IMAGES = 10**6, 2**20  # a batch of more is a slip of the keyboard
 MOST_LAST_EPOCHS = 35  # a digit of a result's file counts them
@@ -38,7 +38,7 @@ class Recipe(Choices):
     readings: bool = True  # whether unseen images are also scored under the other READINGS
 
     def __post_init__(self) -> None:
-        as_python(self)
+        super().__post_init__()
         whole_number("epochs", self.epochs, at_least=1, at_most=MOST_EPOCHS)
         whole_number("batch_size", self.batch_size, at_least=1, at_most=MOST_IMAGES)
         for name in ("learning_rate", "augnet_learning_rate", "augnet_gain"):

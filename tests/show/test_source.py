@@ -74,7 +74,11 @@ def test_links_on_a_page_lead_to_the_file(notebook, name):
         (SmallNet, "course_lib/models.py · SmallNet", "class SmallNet("),
         (Task.normalise, "course_lib/images/tasks.py · Task.normalise", "def normalise("),
         (Examples, "course_lib/images/__init__.py · Examples", "class Examples("),
-        (evaluate, "course_lib/training/measure.py · evaluate", "@torch.inference_mode()\ndef evaluate("),
+        (
+            evaluate,
+            "course_lib/training/measure.py · evaluate",
+            "@torch.inference_mode()\ndef evaluate(",
+        ),
     ],
     ids=["function", "class", "method", "in a package", "decorated"],
 )
