@@ -15,6 +15,7 @@ import numpy as np
 from course_lib.support.validation import checks, choose
 
 Array = np.ndarray
+Parts = tuple[Array, Array, Array]
 CLASSES = ("goldfish", "dog", "cat")
 SIZE = 64
 CHUNK = 10  # images drawn together: small enough that their planes stay in the processor's cache
@@ -199,9 +200,8 @@ def _shapes(text: str, is_head: float) -> list[tuple[str, list[float]]]:
 def _figures(poses: Sequence[Pose]) -> tuple[Array, Array]:
     """Surface numbers (poses, parts) and shapes (poses, parts, 8), padded before the head."""
     both = [(_shapes(body, 0), _shapes(head, 1)) for _, body, heads, *_ in poses for head in heads]
-    parts, names = max(len(body) + len(head) for body, head in both), list(SURFACES)
-    nothing = [("none", [0.0] * 8)]
-    figures = [body + nothing * (parts - len(body) - len(head)) + head for body, head in both]
+    names, padding = list(SURFACES), [("none", [0.0] * 8)] * max(len(b) + len(h) for b, h in both)
+    figures = [body + padding[len(body) + len(head) :] + head for body, head in both]
     surfaces = np.array([[names.index(surface) for surface, _ in figure] for figure in figures])
     return surfaces, np.array([[shape for _, shape in figure] for figure in figures], np.float32)
 
@@ -242,7 +242,7 @@ def _paint(
         canvas[there, :, top:bottom, left:right] = area
 
 
-def _background(dice: _Dice, odds: Sequence[float], *textures: Array) -> tuple[Array, ...]:
+def _background(dice: _Dice, odds: Sequence[float], *textures: Array) -> Parts:
     """Far and near ground that meet at a horizon, (CHUNK, 3, 64, 64), and their colours."""
     upright, level, blobs, fine = textures
     scene = dice.pick(odds)
@@ -258,7 +258,7 @@ def _background(dice: _Dice, odds: Sequence[float], *textures: Array) -> tuple[A
     return canvas * (1 + grain)[:, None], far[:, None], near[:, None]
 
 
-def _things(dice: _Dice, colour: Array, top: float, width: float, edge: float) -> tuple[Array, ...]:
+def _things(dice: _Dice, colour: Array, top: float, width: float, edge: float) -> Parts:
     """Ends, colours and looks of up to three things per image that rise from the ground."""
     foot = np.stack([dice.uniform(-1.1, 1.1, 3), dice.uniform(top, 1.2, 3)], 2)
     tip = foot + dice.uniform(-0.5, 0.5, 3, 2) - np.array((0, 0.5), np.float32)
@@ -270,7 +270,7 @@ def _things(dice: _Dice, colour: Array, top: float, width: float, edge: float) -
     return ends, colour * dice.uniform(0.5, 1.2, 3, 1) * dice.uniform(0.85, 1.15, 3, 3), look
 
 
-def _animal(dice: _Dice, kind: str) -> tuple[Array, ...]:
+def _animal(dice: _Dice, kind: str) -> Parts:
     """Ends, colours and looks of the parts of one animal per image, placed in the frame."""
     animal, (surfaces, shapes) = ANIMALS[kind], FIGURES[kind]
     rows = [row for row in animal.poses for _ in row[2]]  # one for each of its heads

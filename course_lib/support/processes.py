@@ -1,6 +1,7 @@
 """Many runs side by side: processes of this machine, or the workers of a Dask cluster."""
 
 import os
+import signal
 import threading
 import time
 import warnings
@@ -13,6 +14,22 @@ from course_lib.support.devices import find_device
 from course_lib.support.validation import CourseError, whole_number
 
 CONNECT_SECONDS = 10  # to a Dask scheduler
+
+
+class Stopped(KeyboardInterrupt):
+    """The reader stopped a study: a notebook shows one line, and no traceback."""
+
+    def _render_traceback_(self) -> list[str]:  # IPython's hook
+        return [str(self)]
+
+
+@contextmanager
+def stoppable() -> Iterator[None]:
+    """Let Ctrl-C, or a notebook's stop button, end a block in one line."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise Stopped("stopped; finished runs are kept") from None
 
 
 def worker_count(workers: int | str, device: str) -> int:
@@ -49,7 +66,10 @@ def parallel(count: int, scheduler: str | None) -> Iterator[joblib.Parallel]:
 
 
 def _end_with_parent(parent: int) -> None:
-    """Let a worker process end when the process that started it is gone, killed or not."""
+    """Let a worker process end when the process that started it is gone, killed or not.
+
+    Ctrl-C reaches both; the worker leaves it to the other, which ends it without a traceback.
+    """
 
     def watch() -> None:
         while os.getppid() == parent:
@@ -57,4 +77,5 @@ def _end_with_parent(parent: int) -> None:
         os._exit(1)
 
     if os.getpid() != parent:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
         threading.Thread(target=watch, daemon=True).start()
