@@ -27,11 +27,19 @@ from course_lib.paper import MNIST, PAPER, PRESETS
 from course_lib.support.devices import DEVICES, find_device
 from course_lib.support.files import claimed, make_folder, runs_folder
 from course_lib.support.processes import parallel, worker_count
-from course_lib.support.progress import one_line_if_stopped, progress_bar
+from course_lib.support.progress import (
+    Steps,
+    counted_steps,
+    moving,
+    one_line_if_stopped,
+    progress_bar,
+)
 from course_lib.support.validation import CourseError, as_python, choose
 from course_lib.training import Recipe, evaluate, fit
 
+STOPPED = "stopped: finished runs are kept; run this again to go on"
 WAIT_SECONDS = 1.0  # for another study that trains the runs that are left
+PACE = 4e6  # pixels per second of one core, by a run's cost: what a bar expects at first
 RECIPE_VERSION = 2  # raised whenever the same settings give other results than before
 RUN_BY_DEFAULT = tuple(name for name, arm in ARMS.items() if arm.whose != "practice")
 
@@ -134,13 +142,14 @@ def read_the_paper(workers: int | str = "auto", scheduler: str | None = None) ->
     return found + run_many(pictures, folder, workers, scheduler, bundled=READ)
 
 
+@one_line_if_stopped(STOPPED)
 def run(settings: Settings, folder: Path) -> Result:
     """The result of one run, in this process: read from `folder`, or trained and written."""
     task = load_settings(settings)
     return _read_or_train([settings], [task], folder, 1, None, None)[0]
 
 
-@one_line_if_stopped("stopped: finished runs are kept; run this again to go on")
+@one_line_if_stopped(STOPPED)
 def run_many(
     wanted: Sequence[Settings],
     folder: Path,
@@ -210,20 +219,29 @@ def _read_or_train(
             if done := read_result(paths[index]):
                 results[index] = done
                 claim.release()
-                bar.update(costs[index])
             else:
                 claims[index] = claim
-                yield joblib.delayed(_train)(index, runs[index], tasks[index])
+                yield joblib.delayed(_train)(index, runs[index], tasks[index], steps)
 
-    shown = progress_bar(sum(costs.values()), f"{len(costs)} runs")
+    def reached() -> float:
+        """The cost of all epochs that are done."""
+        shares = {index: steps.count(index) / runs[index].recipe.epochs for index in costs}
+        return sum(costs[i] * (1 if i in results else min(shares[i], 1)) for i in costs)
+
+    count = min(count, len(costs))
+    shown = progress_bar(sum(costs.values()), f"{len(costs)} runs", pace=PACE * count)
     try:
-        with parallel(min(count, len(costs)), scheduler) as processes, shown as bar:
+        with (
+            parallel(count, scheduler) as processes,
+            counted_steps() as steps,
+            shown as bar,
+            moving(bar, reached),
+        ):
             while len(results) < len(paths):
                 for index, result in processes(jobs()):
                     write_result(result, folder)
                     results[index] = result
                     claims.pop(index).release()
-                    bar.update(costs[index])
                 if len(results) < len(paths):
                     time.sleep(WAIT_SECONDS)  # another study trains the rest, or was stopped at it
     finally:
@@ -232,10 +250,13 @@ def _read_or_train(
     return [results[index] for index in paths]
 
 
-def _train(index: int, run: Settings, task: Task) -> tuple[int, Result]:
-    """Train one run, and write nothing; the index comes back with the result."""
+def _train(index: int, run: Settings, task: Task, steps: Steps) -> tuple[int, Result]:
+    """Train one run, and write no result; the index comes back with it. An epoch is a step."""
     record = _record(run, task)
-    model, history = fit(task, run.arm, run.recipe, seed=run.seed, device=run.device)
+    model, history = fit(
+        task, run.arm, run.recipe, seed=run.seed, device=run.device,
+        on_epoch=lambda _: steps.add(index),
+    )  # fmt: skip
     tests = nuisances(task.test.images) if run.nuisances else {}
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
     environment = {

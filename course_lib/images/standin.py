@@ -15,6 +15,7 @@ import numpy as np
 from course_lib.support.validation import checks, choose
 
 Array = np.ndarray
+Parts = tuple[Array, Array, Array]
 CLASSES = ("goldfish", "dog", "cat")
 SIZE = 64
 CHUNK = 10  # images drawn together: small enough that their planes stay in the processor's cache
@@ -32,38 +33,44 @@ SURFACES = {
 # far the shape moves when the head turns. x runs to where the animal looks, y down, in about -1..1.
 DOG_STAND = """shadow -.6 .98 .1 .6 .98 .1, coat -.8 -.12 .09 -1.12 -.42 .11, coat -1 -.3 .13 -1.25
 -.4 .06, deep -.5 .25 .16 -.46 .92 .08, deep .5 .25 .14 .58 .92 .08, coat -.55 -.02 .33 .42 -.02
-.37, pale -.3 .24 .12 .4 .26 .16, coat -.68 .15 .24 -.72 .62 .11, coat -.72 .6 .11 -.66 .93 .09,
+.37, patch -.4 -.16 .18 0 -.14 .22, coat -.68 .15 .24 -.72 .62 .11, coat -.72 .6 .11 -.66 .93 .09,
 coat .36 .15 .2 .36 .93 .09, coat .45 -.1 .33 .72 -.52 .24, pale .62 0 .17 .74 -.28 .14"""
 DOG_SIT = """shadow -.5 1 .12 .5 1 .12, coat -.45 .85 .11 -.95 .72 .12, deep2 .36 .66 .27 .46 .88
-.15, coat 0 -.15 .36 0 .6 .44, pale 0 -.1 .26 0 .35 .17, coat2 .19 .25 .15 .19 .92 .12, pale2 .2 .96
-.11 .25 1 .1"""
+.15, coat 0 -.15 .36 0 .6 .44, pale 0 -.1 .26 0 .35 .17, coat2 .19 .25 .15 .19 .92 .12"""
 DOG_LIE = """shadow -.8 .78 .1 .9 .8 .08, coat -.9 .55 .12 -1.25 .68 .08, coat -.6 .35 .34 .3 .28
-.37, coat -.62 .42 .33 -.5 .55 .25, deep -.45 .72 .11 -.2 .74 .1, coat .35 .5 .2 .95 .72 .11, coat
-.2 .55 .18 .75 .78 .11, pale .42 .2 .3 .48 .48 .2, coat .35 .15 .33 .52 -.1 .26"""
+.37, patch -.5 .2 .2 -.1 .2 .22, coat -.62 .42 .33 -.5 .55 .25, coat .35 .5 .2 .95 .72 .11, coat .2
+.55 .18 .75 .78 .11, pale .42 .2 .3 .48 .48 .2, coat .35 .15 .33 .52 -.1 .26"""
 DOG_BUST = "coat 0 .55 .5 0 1.3 .75, pale 0 .45 .36 0 1.1 .3"
-DOG_FACE = """coat 0 -.18 .66 0 .12 .62 0, coat -.26 .3 .42 .26 .3 .42 .2, pale 0 -.45 .16 0 .15 .24
-.4, deep2 .6 -.42 .2 .8 .34 .29 -.2, pale 0 .26 .35 0 .5 .33 .9, dark -.17 .7 .06 .17 .7 .06 1, pink
-0 .76 .13 0 .95 .12 1, dark -.09 .27 .13 .09 .27 .13 1.1, dark2 .29 -.1 .11 .29 -.08 .11 .6, white2
-.26 -.14 .03 .26 -.13 .03 .6"""
 DOG_PROFILE = """coat -.05 -.12 .58 .15 0 .52 0, coat .3 .1 .36 .92 .2 .24 .3, pale .4 .36 .2 .88
 .36 .15 .3, dark .55 .44 .04 1.05 .38 .04 .3, dark 1.08 .06 .13 1.12 .1 .12 .3, dark .36 -.17 .1 .38
--.16 .1 .2, white .38 -.21 .03 .39 -.2 .03 .2, deep -.22 -.34 .19 -.32 .36 .28 -.2"""
-CAT_STAND = """shadow -.6 .84 .1 .6 .84 .1, coat -.78 -.05 .15 -1 -.55 .2, coat -1 -.5 .2 -.9 -.85
-.12, deep -.42 .3 .17 -.4 .8 .12, deep .42 .3 .16 .46 .8 .11, coat -.5 .05 .4 .4 .05 .38, patch -.35
--.15 .2 0 -.15 .24, coat -.58 .25 .25 -.6 .8 .12, coat .32 .25 .2 .32 .8 .12, pale .45 .1 .32 .6 -.1
-.3"""
-CAT_SIT = """shadow -.55 1 .12 .55 1 .12, coat .45 .85 .18 .9 .6 .19, coat .88 .66 .19 .95 .38 .1,
+-.16 .1 .2, white .38 -.21 .03 .39 -.2 .03 .2,"""
+DOG_SKULL = "coat 0 -.18 .66 0 .12 .62 0, coat -.26 .3 .42 .26 .3 .42 .2,"
+EYES = "dark2 .3 -.1 .1 .3 -.1 .1 .6, white2 .27 -.1 .03 .27 -.1 .03 .6, dark -.1 .3 .1 .1 .3 .1 1"
+BREEDS = """pale 0 -.45 .16 0 .15 .24 .4, deep2 .6 -.42 .2 .8 .34 .29 -.2, pale 0 .26 .35 0 .5 .33
+.9, dark -.17 .7 .06 .17 .7 .06 1, pink 0 .76 .13 0 .95 .12 1,;patch2 .64 -.36 .22 .86 .6 .26 -.2,
+pale 0 -.5 .1 0 .2 .16 .4, pale 0 .3 .36 0 .46 .34 .9, dark 0 .4 .02 0 .62 .03 1, dark -.2 .62 .04
+.2 .62 .04 1,;deep2 .5 -.52 .2 .82 -.68 .12 -.3, deep2 .86 -.62 .12 .94 -.2 .13 -.2, patch .3 -.3
+.24 .36 .02 .26 .4, deep 0 .28 .34 0 .56 .32 .9, dark -.16 .68 .04 .16 .68 .04 1,"""
+DOGS = tuple(DOG_SKULL + breed + EYES for breed in BREEDS.split(";"))  # retriever, spaniel, terrier
+SIDES = tuple(DOG_PROFILE + f"{ear} -.22 -.34 .19 -.34 .44 .27 -.2" for ear in ("deep", "patch"))
+CAT_STAND = """shadow -.6 .84 .1 .6 .84 .1, coat -.78 -.05 .15 -1 -.55 .2, deep -1 -.5 .2 -.9 -.85
+.12, deep -.42 .3 .17 -.4 .8 .12, deep .42 .3 .16 .46 .8 .11, coat -.5 .05 .4 .4 .05 .38, patch -.3
+-.2 .2 0 -.2 .2, coat -.58 .25 .25 -.6 .8 .12, coat .32 .25 .2 .32 .8 .12, pale .4 .1 .3 .6 0 .3"""
+CAT_SIT = """shadow -.55 1 .12 .55 1 .12, deep .45 .85 .18 .9 .6 .19, coat .88 .66 .19 .95 .38 .1,
 coat 0 0 .44 0 .58 .52, deep2 .38 .72 .22 .42 .86 .15, patch -.3 .2 .18 -.25 .6 .2, pale 0 -.05 .4 0
 .35 .22, coat2 .17 .5 .15 .17 .92 .13, pale2 .17 .96 .11 .2 .99 .1"""
-CAT_LIE = """shadow -.8 .88 .1 .7 .88 .1, coat -.55 .4 .44 .35 .42 .42, patch -.45 .2 .22 -.1 .2
-.25, coat -.6 .58 .3 -.4 .68 .2, coat -.95 .7 .17 -.3 .88 .14, pale .4 .35 .38 .5 .55 .28, coat .3
-.78 .13 .7 .84 .11, pale .5 .84 .1 .86 .86 .09"""
-CAT_BUST = "coat 0 .7 .62 0 1.3 .8, pale 0 .55 .55 0 1.05 .34"
-CAT_FACE = """coat2 .46 -.48 .24 .72 -.92 .05 -.3, pink2 .5 -.52 .12 .68 -.82 .02 -.3, pale -.38 .32
-.5 .38 .32 .5 -.1, coat -.18 -.08 .7 .18 -.08 .7 0, patch .3 -.35 .26 .38 -.1 .2 .3, coat -.36 .22
-.42 .36 .22 .42 .1, pale2 .15 .38 .2 .2 .4 .18 .6, rim2 .34 -.06 .19 .34 -.05 .19 .5, iris2 .34 -.06
-.17 .34 -.05 .17 .5, dark2 .34 -.1 .08 .34 0 .08 .5, dark -.05 .17 .06 .05 .17 .06 .7, deep -.1 .46
-.03 .1 .46 .03 .7"""
+CAT_LIE = """shadow -.8 .88 .1 .7 .88 .1, coat -.5 .4 .4 .4 .4 .4, patch -.45 .2 .22 -.1 .2 .25,
+deep -.6 .58 .3 -.4 .68 .2, coat -.95 .7 .17 -.3 .88 .14, pale .4 .4 .4 .5 .5 .3, coat .3 .78 .13 .7
+.84 .11, pale .5 .84 .1 .86 .86 .09"""
+CAT_BUST = "coat 0 .7 .62 0 1.3 .8, pale 0 .55 .5 0 1.05 .3"
+CAT_HEAD = """deep2 .48 -.5 .26 .76 -.98 .06 -.3, pink2 .54 -.54 .13 .71 -.88 .02 -.3, coat -.18
+-.08 .68 .18 -.08 .68 0, coat -.36 .26 .46 .36 .26 .46 .1,"""
+CAT_EYES = """rim2 .34 -.06 .19 .34 -.05 .19 .5, iris2 .34 -.06 .16 .34 -.05 .16 .5, dark2 .34 -.1
+.07 .34 0 .07 .5, pink -.05 .19 .06 .05 .19 .06 .7, rim -.12 .46 .03 .12 .46 .03 .7"""
+MARKS = """patch .3 -.35 .26 .38 -.1 .2 .3, pale2 .17 .38 .22 .24 .4 .2 .6,;deep 0 -.74 .06 0 -.36
+.05 .3, deep2 .2 -.7 .06 .16 -.36 .04 .3, deep2 .5 .3 .05 .82 .2 .06 .1, pale2 .15 .38 .2 .2 .4 .18
+.6,;pale 0 -.34 .1 0 .1 .24 .5, pale2 .16 .38 .19 .2 .42 .17 .6,"""
+CATS = tuple(CAT_HEAD + marks + CAT_EYES for marks in MARKS.split(";"))  # patch, tabby, blaze
 FISH_SIDE = """fin -.5 -.02 .1 -.86 -.26 .2, fin -.84 -.26 .2 -1.2 -.5 .05, fin -.5 .02 .1 -.86 .24
 .19, fin -.84 .24 .19 -1.16 .52 .05, fin -.55 0 .1 -.98 .02 .12, fin .16 -.34 .1 -.16 -.5 .13, fin
 -.1 -.46 .14 -.5 -.4 .05, fin -.26 .22 .1 -.6 .42 .05, fin .12 .3 .1 -.22 .54 .06, coat -.02 0 .37
@@ -78,11 +85,11 @@ FISH_ABOVE = """shadow -.5 .2 .16 .4 .22 .2, fin -.5 -.02 .08 -.82 -.2 .15, fin 
 -.12 .07 .25 -.12 .07, dark .5 -.2 .07 .53 -.2 .07, dark .5 .2 .07 .53 .2 .07"""
 
 Colour = tuple[float, float, float]
-Pose = tuple[float, str, str, float, float, float]
+Pose = tuple[float, str, tuple[str, ...], float, float, float]
 
 
 class _Animal(NamedTuple):
-    poses: tuple[Pose, ...]  # probability, body, head, x and y and scale of the head
+    poses: tuple[Pose, ...]  # odds of each head, body, heads, x and y and scale of the head
     coats: tuple[tuple[float, ...], tuple[Colour, ...]]  # probabilities, colours
     irises: tuple[tuple[float, ...], tuple[Colour, ...]]  # probabilities, colours
     backgrounds: tuple[float, ...]  # the probability of each of BACKGROUNDS
@@ -97,28 +104,25 @@ BROWN, BLUE, GREEN = (0.2, 0.12, 0.06), (0.45, 0.65, 0.8), (0.6, 0.7, 0.25)
 
 ANIMALS = {
     "goldfish": _Animal(
-        poses=((0.75, FISH_SIDE, "", 0.3, 0.0, 0.5), (0.25, FISH_ABOVE, "", 0.3, 0.0, 0.5)),
+        poses=((0.75, FISH_SIDE, ("",), 0.3, 0.0, 0.5), (0.25, FISH_ABOVE, ("",), 0.3, 0.0, 0.5)),
         coats=((0.45, 0.15, 0.2, 0.09, 0.07, 0.04), (ORANGE, FLAME, GOLDEN, CREAM, RED, BLACK)),
         irises=((0.5, 0.5), (GOLDEN, WHITE)),
         backgrounds=(0.1, 0.15, 0.35, 0.18, 0.12, 0.1), fur=0.7, lean=0.3),
     "dog": _Animal(
-        poses=((0.2, DOG_STAND, DOG_PROFILE, 0.8, -0.62, 0.38),
-               (0.15, DOG_STAND, DOG_FACE, 0.78, -0.58, 0.4),
-               (0.2, DOG_SIT, DOG_FACE, 0.0, -0.52, 0.46),
-               (0.1, DOG_LIE, DOG_PROFILE, 0.6, -0.16, 0.38),
-               (0.1, DOG_LIE, DOG_FACE, 0.55, -0.1, 0.42),
-               (0.25, DOG_BUST, DOG_FACE, 0.0, -0.05, 0.72)),
+        poses=(
+            (0.1, DOG_STAND, SIDES, 0.8, -0.62, 0.38), (0.05, DOG_LIE, SIDES, 0.6, -0.16, 0.38),
+            (0.05, DOG_STAND, DOGS, 0.78, -0.58, 0.4), (0.03, DOG_LIE, DOGS, 0.55, -0.1, 0.42),
+            (0.07, DOG_SIT, DOGS, 0, -0.52, 0.46), (0.08, DOG_BUST, DOGS, 0, -0.05, 0.72)),
         coats=((0.49, 0.18, 0.2, 0.06, 0.04, 0.03), (GOLDEN, RED, CREAM, ORANGE, GREY, BLACK)),
         irises=((1.0,), (BROWN,)),
         backgrounds=(0.3, 0.25, 0.11, 0.14, 0.14, 0.06), fur=1.0, lean=0.14),
     "cat": _Animal(
-        poses=((0.2, CAT_STAND, CAT_FACE, 0.66, -0.34, 0.44),
-               (0.25, CAT_SIT, CAT_FACE, 0.0, -0.42, 0.5),
-               (0.25, CAT_LIE, CAT_FACE, 0.52, 0.02, 0.48),
-               (0.3, CAT_BUST, CAT_FACE, 0.0, -0.05, 0.72)),
-        coats=((0.2, 0.3, 0.15, 0.2, 0.06, 0.09), (GOLDEN, CREAM, ORANGE, GREY, BLACK, WHITE)),
+        poses=(
+            (0.2, CAT_STAND, CATS, 0.66, -0.34, 0.44), (0.25, CAT_SIT, CATS, 0, -0.42, 0.5),
+            (0.25, CAT_LIE, CATS, 0.52, 0.02, 0.48), (0.3, CAT_BUST, CATS, 0, -0.05, 0.72)),
+        coats=((0.2, 0.16, 0.18, 0.22, 0.12, 0.12), (GOLDEN, CREAM, ORANGE, GREY, BLACK, WHITE)),
         irises=((0.5, 0.25, 0.25), (ORANGE, BLUE, GREEN)),
-        backgrounds=(0.18, 0.36, 0.04, 0.2, 0.12, 0.1), fur=1.0, lean=0.14),
+        backgrounds=(0.2, 0.32, 0.04, 0.16, 0.12, 0.16), fur=1.0, lean=0.14),
 }  # fmt: skip
 
 # Grass, room, water, plain, sand and dark: two colours each for the far and for the near part (a
@@ -131,8 +135,6 @@ BACKGROUNDS = (
     ((0.70, 0.78, 0.85), (0.85, 0.80, 0.70), (0.72, 0.62, 0.48), (0.55, 0.50, 0.46), 0.1, 0.3, 0.5),
     ((0.06, 0.06, 0.08), (0.30, 0.20, 0.16), (0.08, 0.07, 0.06), (0.40, 0.25, 0.20), 0.1, 0.1, 0.4),
 )
-CLUTTER = (ORANGE, GOLDEN, (0.55, 0.26, 0.2), (0.22, 0.36, 0.16), (0.32, 0.4, 0.52), WHITE, BLACK)
-BLADES = ((0.3, 0.42, 0.18), (0.45, 0.55, 0.25), (0.5, 0.4, 0.3), GREY, (0.8, 0.62, 0.5))
 
 CENTRES = ((np.arange(SIZE) + 0.5) * (2.0 / SIZE) - 1.0).astype(np.float32)
 X, Y = CENTRES[None, None, :], CENTRES[None, :, None]  # the frame spans -1..1
@@ -190,18 +192,16 @@ def _shapes(text: str, is_head: float) -> list[tuple[str, list[float]]]:
     for shape in filter(None, text.split(",")):
         surface, *numbers = shape.split()
         ax, ay, ra, bx, by, rb, depth = [*map(float, numbers), 0.0][:7]
-        shapes.append((surface.rstrip("2"), [ax, ay, ra, bx, by, rb, depth, is_head]))
-        if surface.endswith("2"):
-            shapes.append((surface[:-1], [-ax, ay, ra, -bx, by, rb, depth, is_head]))
+        for to in (1, -1) if surface.endswith("2") else (1,):
+            shapes.append((surface.rstrip("2"), [to * ax, ay, ra, to * bx, by, rb, depth, is_head]))
     return shapes
 
 
 def _figures(poses: Sequence[Pose]) -> tuple[Array, Array]:
-    """Surface numbers (poses, parts) and shapes (poses, parts, 8), padded to one length."""
-    figures = [_shapes(body, 0.0) + _shapes(head, 1.0) for _, body, head, *_ in poses]
-    parts, names = max(map(len, figures)), list(SURFACES)
-    for figure in figures:
-        figure += [("none", [0.0] * 8)] * (parts - len(figure))
+    """Surface numbers (poses, parts) and shapes (poses, parts, 8), padded before the head."""
+    both = [(_shapes(body, 0), _shapes(head, 1)) for _, body, heads, *_ in poses for head in heads]
+    names, padding = list(SURFACES), [("none", [0.0] * 8)] * max(len(b) + len(h) for b, h in both)
+    figures = [body + padding[len(body) + len(head) :] + head for body, head in both]
     surfaces = np.array([[names.index(surface) for surface, _ in figure] for figure in figures])
     return surfaces, np.array([[shape for _, shape in figure] for figure in figures], np.float32)
 
@@ -212,7 +212,7 @@ FIGURES = {kind: _figures(animal.poses) for kind, animal in ANIMALS.items()}
 def _paint(
     canvas: Array, ends: Array, colour: Array, look: Array, fur: Array, light: Array
 ) -> None:
-    """Paint capsules, first to last, on `canvas`; `light` (CHUNK, 2) is where they get darker."""
+    """Paint capsules in order on `canvas`; towards `light` (CHUNK, 2, 1, 1) they get darker."""
     # ends (CHUNK, parts, 6): x, y, radius of both; look: opacity, texture, shading, edge in pixels.
     # A part is computed where any image of the chunk shows it: its edge is within 1.2 radii.
     reach = 1.2 * np.maximum(ends[..., 2], ends[..., 5]) + look[..., 3] * (2 / SIZE)
@@ -223,26 +223,27 @@ def _paint(
     last = np.where(seen, highest, np.float32(-1)).max(0)
     first, last = (np.clip((edge + 1) * (SIZE / 2), 0, SIZE).astype(int) for edge in (first, last))
     for part, ((left, top), (right, bottom)) in enumerate(zip(first, last + 1, strict=True)):
-        area = canvas[:, :, top:bottom, left:right]
-        ax, ay, ra, bx, by, rb = (_plane(ends[:, part, i]) for i in range(6))
-        opacity, rough, shading, edge = (_plane(look[:, part, i]) for i in range(4))
+        if not len(there := np.flatnonzero(look[:, part, 0])):
+            continue
+        area = canvas[there, :, top:bottom, left:right]
+        ax, ay, ra, bx, by, rb = (_plane(ends[there, part, i]) for i in range(6))
+        opacity, rough, shading, edge = (_plane(look[there, part, i]) for i in range(4))
         thick = np.maximum(np.maximum(ra, rb), np.float32(1e-3))
         bx, by = bx - ax, by - ay
         length2 = np.maximum(bx * bx + by * by, np.float32(1e-6))
         x, y = X[..., left:right] - ax, Y[:, top:bottom] - ay
         along = (x * (bx / length2) + y * (by / length2)).clip(0, 1)
         dx, dy = x - along * bx, y - along * by
-        grain = rough * fur[:, top:bottom, left:right]
+        grain = rough * fur[there, top:bottom, left:right]
         inside = ra + along * (rb - ra) - np.sqrt(dx * dx + dy * dy) + grain * (thick * 0.25)
         cover = (0.5 + inside * (SIZE / 2 / edge)).clip(0, 1) * opacity
-        shading = shading / thick
-        shade = 1 + dx * (shading * _plane(light[:, 0])) + dy * (shading * _plane(light[:, 1]))
-        shade += grain
-        area += (_plane(colour[:, part]) * shade[:, None] - area) * cover[:, None]
+        shade = 1 + (dx * light[there, 0] + dy * light[there, 1]) * (shading / thick) + grain
+        area += (_plane(colour[there, part]) * shade[:, None] - area) * cover[:, None]
+        canvas[there, :, top:bottom, left:right] = area
 
 
-def _background(dice: _Dice, odds: Sequence[float], *textures: Array) -> Array:
-    """Far and near ground that meet at a horizon: (CHUNK, 3, 64, 64)."""
+def _background(dice: _Dice, odds: Sequence[float], *textures: Array) -> Parts:
+    """Far and near ground that meet at a horizon, (CHUNK, 3, 64, 64), and their colours."""
     upright, level, blobs, fine = textures
     scene = dice.pick(odds)
     colours = np.array([row[:4] for row in BACKGROUNDS], np.float32)[scene]
@@ -254,29 +255,27 @@ def _background(dice: _Dice, odds: Sequence[float], *textures: Array) -> Array:
     grain = streaks[:, 0] * upright + streaks[:, 1] * level + streaks[:, 2] * blobs
     grain = grain * (0.4 + 0.6 * nearness) + np.float32(0.06) * fine
     canvas = _plane(far) + nearness[:, None] * _plane(near - far)
-    return canvas * (1 + grain)[:, None]
+    return canvas * (1 + grain)[:, None], far[:, None], near[:, None]
 
 
-def _objects(
-    dice: _Dice, colours: Sequence[Colour], count: int, odds: float,
-    radius: tuple[float, float], reach: float, edge: float,
-) -> tuple[Array, Array, Array]:  # fmt: skip
-    """Ends, colours and looks of `count` objects per image, each there with probability `odds`."""
-    centre, half = dice.uniform(-1.1, 1.1, count, 2), dice.uniform(-reach, reach, count, 2)
-    half[..., 0] *= dice.uniform(0, 1, count)
-    thick = dice.uniform(*radius, count, 1)
-    ends = np.concatenate([centre - half, thick, centre + half, thick], 2)
-    opacity = 0.9 * (dice.uniform(0, 1, count) < odds).astype(np.float32)
-    rough, shading = dice.uniform(0.2, 0.3, 2, count).swapaxes(0, 1)
-    look = np.stack([opacity, rough, shading, dice.uniform(1.5, edge, count)], 2)
-    return ends, dice.colour([1.0] * len(colours), colours, count), look
+def _things(dice: _Dice, colour: Array, top: float, width: float, edge: float) -> Parts:
+    """Ends, colours and looks of up to three things per image that rise from the ground."""
+    foot = np.stack([dice.uniform(-1.1, 1.1, 3), dice.uniform(top, 1.2, 3)], 2)
+    tip = foot + dice.uniform(-0.5, 0.5, 3, 2) - np.array((0, 0.5), np.float32)
+    thick = dice.uniform(0.3, 1, 3, 1) * np.float32(width)
+    opacity = 0.9 * (dice.uniform(0, 1, 3) < 0.6).astype(np.float32)
+    rough, shading = dice.uniform(0.2, 0.3, 2, 3).swapaxes(0, 1)
+    look = np.stack([opacity, rough, shading, dice.uniform(edge, 2 * edge, 3)], 2)
+    ends = np.concatenate([foot, thick, tip, thick * np.float32(0.3)], 2)
+    return ends, colour * dice.uniform(0.5, 1.2, 3, 1) * dice.uniform(0.85, 1.15, 3, 3), look
 
 
-def _animal(dice: _Dice, kind: str) -> tuple[Array, Array, Array]:
+def _animal(dice: _Dice, kind: str) -> Parts:
     """Ends, colours and looks of the parts of one animal per image, placed in the frame."""
     animal, (surfaces, shapes) = ANIMALS[kind], FIGURES[kind]
-    pose = dice.pick([row[0] for row in animal.poses])
-    heads = np.array([row[3:] for row in animal.poses], np.float32)
+    rows = [row for row in animal.poses for _ in row[2]]  # one for each of its heads
+    pose = dice.pick([row[0] for row in rows])
+    heads = np.array([row[3:] for row in rows], np.float32)
     surface, (head_x, head_y, head_size) = surfaces[pose], heads[pose].T[:, :, None]
     ax, ay, ra, bx, by, rb, depth, is_head = np.moveaxis(shapes[pose], 2, 0)
     # Limbs swing about their first end, parts are thinner or thicker.
@@ -285,6 +284,7 @@ def _animal(dice: _Dice, kind: str) -> tuple[Array, Array, Array]:
     thick = dice.uniform(0.88, 1.14, surface.shape[1])
     # The head turns and tilts on a body that bends; the frame shows all of it, or the head alone.
     turn, (head_cos, head_sin) = dice.uniform(-0.3, 0.3, 1) * depth, dice.rotation(0.12)
+    wide, jaw, long = dice.uniform(-0.14, 0.14, 3, 1).swapaxes(0, 1)  # no two faces are the same
     size = np.where(is_head > 0, head_size * dice.uniform(0.9, 1.12, 1), np.float32(1))
     close = dice.uniform(0, 1, 1) < 0.22
     scale = np.where(close, dice.uniform(0.95, 1.5, 1), dice.uniform(0.6, 0.95, 1))
@@ -295,18 +295,18 @@ def _animal(dice: _Dice, kind: str) -> tuple[Array, Array, Array]:
     shift_x, shift_y = dice.uniform(-0.3, 0.3, 1), dice.uniform(-0.25, 0.25, 1)
 
     def place(x: Array, y: Array) -> tuple[Array, Array]:
-        x_turned = x + turn
-        x_on_body = head_x + size * (head_cos * x_turned - head_sin * y)
-        y_on_body = head_y + size * (head_sin * x_turned + head_cos * y)
+        x_face, y_face = (x + turn) * (1 + wide + jaw * y), y + long * y * y
+        x_on_body = head_x + size * (head_cos * x_face - head_sin * y_face)
+        y_on_body = head_y + size * (head_sin * x_face + head_cos * y_face)
         x = np.where(is_head > 0, x_on_body, x) - focus_x
         y = np.where(is_head > 0, y_on_body, y) - focus_y + bend * x * x
-        x = x * stretch * mirror
+        x *= stretch * mirror
         return shift_x + scale * (cos * x - sin * y), shift_y + scale * (sin * x + cos * y)
 
     radius = scale * size * thick
     ends = np.stack([*place(ax, ay), radius * ra, *place(bx, by), radius * rb], 2)
     coat, patch, iris = (dice.colour(*c) for c in (animal.coats, animal.coats, animal.irises))
-    pale = coat + dice.uniform(0.1, 0.7, 1) * (np.float32(0.93) - coat)
+    pale = coat + dice.uniform(0.1, 0.6, 1) * (np.float32(0.93) - coat)
     fin = coat + dice.uniform(0.0, 0.4, 1) * (np.float32(0.95) - coat)
     black, white = np.full_like(coat, 0.07), np.full_like(coat, 0.97)
     pink = np.zeros_like(coat) + np.array((0.8, 0.48, 0.46), np.float32)
@@ -322,18 +322,18 @@ def _photograph(dice: _Dice, canvas: Array) -> Array:
     slope_x, slope_y = dice.uniform(-0.3, 0.3, 1, 1), dice.uniform(-0.3, 0.3, 1, 1)
     canvas *= _plane(dice.uniform(0.86, 1.12, 3) * dice.uniform(0.65, 1.2, 1))
     canvas *= (1 + slope_x * X + slope_y * Y)[:, None]
-    canvas = 0.45 + (canvas - 0.45) * dice.uniform(0.65, 1.1, 1, 1, 1)
+    canvas = 0.45 + (canvas - 0.45) * dice.uniform(0.72, 1.15, 1, 1, 1)
     red, green, blue = canvas[:, 0], canvas[:, 1], canvas[:, 2]
     grey = (np.float32(0.3) * red + np.float32(0.59) * green + np.float32(0.11) * blue)[:, None]
-    canvas = grey + dice.uniform(0.45, 1.1, 1, 1, 1) * (canvas - grey)
+    canvas = grey + dice.uniform(0.5, 1.05, 1, 1, 1) * (canvas - grey)
     for axis in (2, 3):
         line = np.moveaxis(canvas, axis, 3)
         around = line[..., 2:] + line[..., :-2] - 2 * line[..., 1:-1]
         line[..., 1:-1] += dice.uniform(0, 0.33, 1, 1, 1) * around
     # Nearly normal noise: a raw number holds four 16-bit uniforms, their integer sum is exact.
-    total = dice.bits.random_raw(canvas.size).view(np.uint16).reshape(-1, 4).sum(1)
-    grain = (total.astype(np.float32) - 131070) * np.float32(1 / 37837)  # mean 0, deviation 1
-    canvas += dice.uniform(0.005, 0.04, 1, 1, 1) * grain.reshape(canvas.shape)
+    raw = dice.bits.random_raw(canvas.size).view(np.uint16).reshape(-1, 4)
+    grain = (raw.T.astype(np.int32).sum(0).astype(np.float32) - 131070) * np.float32(1 / 37837)
+    canvas += dice.uniform(0.005, 0.035, 1, 1, 1) * grain.reshape(canvas.shape)
     return np.rint(np.clip(canvas * 255, 0, 255)).astype(np.uint8)
 
 
@@ -342,11 +342,11 @@ def _chunk(kind: str, seed: int, number: int) -> Array:
     textures = [dice.texture(*grid) for grid in ((8, 32), (32, 8), (6, 6), (32, 32))]
     upright, _, blobs, fine = textures
     fur = np.float32(0.35) * (fine + np.float32(0.5) * upright + blobs)
-    light = dice.uniform(-1, 1, 2) - np.array((0, 1), np.float32)
-    canvas = _background(dice, ANIMALS[kind].backgrounds, *textures)
-    _paint(canvas, *_objects(dice, CLUTTER, 5, 0.5, (0.06, 0.35), 0.35, 10.0), blobs, light)
+    light = _plane(dice.uniform(-1, 1, 2) - np.array((0, 1), np.float32))
+    canvas, far, near = _background(dice, ANIMALS[kind].backgrounds, *textures)
+    _paint(canvas, *_things(dice, far, -0.5, 0.4, 6.0), blobs, light)
     _paint(canvas, *_animal(dice, kind), fur, light)
-    _paint(canvas, *_objects(dice, BLADES, 2, 0.2, (0.02, 0.08), 0.9, 3.0), blobs, light)
+    _paint(canvas, *_things(dice, near, 0.8, 0.07, 1.5), blobs, light)
     return _photograph(dice, canvas)
 
 

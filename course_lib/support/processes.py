@@ -1,6 +1,7 @@
 """Many runs side by side: processes of this machine, or the workers of a Dask cluster."""
 
 import os
+import signal
 import threading
 import time
 import warnings
@@ -49,7 +50,10 @@ def parallel(count: int, scheduler: str | None) -> Iterator[joblib.Parallel]:
 
 
 def _end_with_parent(parent: int) -> None:
-    """Let a worker process end when the process that started it is gone, killed or not."""
+    """Let a worker process end when the process that started it is gone, killed or not.
+
+    Ctrl-C reaches both; the worker leaves it to the other, which ends it without a traceback.
+    """
 
     def watch() -> None:
         while os.getppid() == parent:
@@ -57,4 +61,5 @@ def _end_with_parent(parent: int) -> None:
         os._exit(1)
 
     if os.getpid() != parent:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
         threading.Thread(target=watch, daemon=True).start()

@@ -7,9 +7,9 @@ from course_lib.images.standin import CHUNK, CLASSES, draw_scenes
 from course_lib.support.validation import CourseError
 
 DIGESTS = {
-    "goldfish": "cc437d71cbe5c896402eb64057105b8e46f459a4bb7c9aee44e984160985e51b",
-    "dog": "bdfe4adaf07a65fe804c7ac4633c7b09cf629b300b7124cd2ffcf60da6f272fe",
-    "cat": "559404bbebd67349032b7db2a8ed1c7c50dcbc38e092e3e98fcb0e3d604ff8f5",
+    "goldfish": "c0f2eb169bd72e9d9e3ac68070e21441d1149b4e83d2bdb1ab34f055a3ea322d",
+    "dog": "c83370797d0f4e4602f9100877ab760f98d4a3346e0c2804514aa8112a69dd47",
+    "cat": "f885a0a649d08c35d1142c0284d3cf8268925d7218746e9ec073c270b5cd57f9",
 }
 
 
