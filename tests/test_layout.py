@@ -77,7 +77,7 @@ def test_the_library_is_small():
     heart = sum(
         count for name, count in lines.items() if name.split("/")[0].removesuffix(".py") in HEART
     )
-    assert heart < 2400
+    assert heart < 2500
     whole = sum(path.read_text(encoding="utf-8").count("\n") for path in LIBRARY.rglob("*.py"))
     assert whole < 7500
 

@@ -1,10 +1,14 @@
 """Forest plots: what each arm gains over a baseline, with its interval."""
 
+from collections.abc import Sequence
+
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
 from course_lib.analysis.replication import MARGIN
+from course_lib.analysis.results import Result
 from course_lib.arms import ARMS
 from course_lib.show import GREY
 from course_lib.support.validation import CourseError
@@ -35,4 +39,33 @@ def gain_plot(table: pd.DataFrame, to: str = "none-matched") -> Figure:
         place.set(title=task, xlabel=f"points more than {to}")
     axes[0, 0].set_yticks(range(len(arms)), arms)
     axes[0, 0].set_ylim(len(arms) - 0.5, -0.5)
+    return figure
+
+
+def nuisance_plot(results: Sequence[Result]) -> Figure:
+    """Draw accuracy by what was trained with (rows) and tested on (columns), a mean over runs.
+
+    Results have `nuisances`; a row is the one transformation of a run, or else its arm. The best
+    of each column has a frame.
+    """
+    rows: dict[str, list[dict[str, float]]] = {}
+    for result in results:
+        rows.setdefault(result.single_transform or result.arm, []).append(result.nuisances)
+    columns = list(results[0].nuisances) if results else []
+    if not columns:
+        raise CourseError("results hold no nuisances: run them with nuisances=True")
+    means = np.array(
+        [[np.mean([run[c] for run in runs]) for c in columns] for runs in rows.values()]
+    )
+    size = (1.6 + 0.75 * len(columns), 1 + 0.45 * len(rows))
+    figure, place = plt.subplots(figsize=size)
+    place.imshow(means - means.mean(axis=0), cmap="Blues", aspect="auto")
+    for (row, column), value in np.ndenumerate(means):
+        best = value == means[:, column].max()
+        frame = {"boxstyle": "round", "fc": "white", "ec": GREY} if best else None
+        place.text(column, row, f"{100 * value:.1f}", ha="center", va="center", bbox=frame)
+    place.set_xticks(range(len(columns)), columns)
+    place.set_yticks(range(len(rows)), list(rows))
+    place.set(xlabel="tested on", ylabel="trained with")
+    place.grid(False)
     return figure

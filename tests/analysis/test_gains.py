@@ -8,7 +8,7 @@ import pytest
 from course_lib.analysis.gains import gains
 from course_lib.analysis.results import Result
 from course_lib.analysis.statistics import paired_difference
-from course_lib.show.gains import gain_plot
+from course_lib.show.gains import gain_plot, nuisance_plot
 from course_lib.support.validation import CourseError
 
 
@@ -76,3 +76,23 @@ def test_gain_plot_shows_means_and_intervals_in_points():
     labels = [text.get_text() for text in figure.axes[0].get_yticklabels()]
     assert labels == ["none", "traditional-fresh: flip"]
     plt.close(figure)
+
+
+def test_nuisance_plot_shows_means_and_frames_the_best():
+    runs = [
+        dataclasses.replace(
+            made("traditional-fresh", seed, 150, transforms=[name]), nuisances=values
+        )
+        for seed, extra in ((0, 0.0), (1, 0.1))
+        for name, values in (
+            ("shift", {"plain": 0.6, "shift": 0.7 + extra}),
+            ("hue", {"plain": 0.5, "shift": 0.4 + extra}),
+        )
+    ]
+    (place,) = nuisance_plot(runs).axes
+    texts = {text.get_text(): text.get_bbox_patch() is not None for text in place.texts}
+    assert texts == {"60.0": True, "75.0": True, "50.0": False, "45.0": False}
+    assert [text.get_text() for text in place.get_yticklabels()] == ["shift", "hue"]
+    plt.close("all")
+    with pytest.raises(CourseError, match="results hold no nuisances"):
+        nuisance_plot(RUNS)
