@@ -74,6 +74,7 @@ def test_the_nearest_readings_are_trained_on_pictures(tmp_path, monkeypatch):
     """One command: digits first, then the readings whose digits come nearest to the paper's."""
     monkeypatch.setattr("course_lib.study.READ", tmp_path / "bundled")
     small = {"epochs": 1, "images_per_class": 10, "source": "stand-in"}
+    small |= {"side": 32, "readings": False, "last_epochs": 1}
     make = settings_of
 
     def settings(task, *words, **reading):

@@ -28,7 +28,7 @@ def test_a_new_arm_is_one_entry_and_one_function(tmp_path, monkeypatch):
     """It is run, tabled, compared and drawn like the others."""
     monkeypatch.setitem(ARMS, "negative", NEGATIVE)
     results = study(
-        ["dogs-vs-cats"], ["none", "negative"], [0, 1, 2], source="stand-in", epochs=2,
+        ["dogs-vs-cats"], ["none", "negative"], [0, 1, 2], source="stand-in", epochs=2, side=32, readings=False,
         images_per_class=10, workers=1, folder=tmp_path,
     )  # fmt: skip
     table = results_table(results)

@@ -25,7 +25,7 @@ def no_kernel(monkeypatch):
 
 def test_a_healthy_course(capsys):
     code, lines = report(capsys)
-    assert code == 0 and len(lines) == 10
+    assert code == 0 and len(lines) == 11
     assert not [line for line in lines if line.startswith("WRONG")]
     text = "\n".join(lines)
     for word in (
