@@ -52,7 +52,7 @@ PAGES = [*(path.stem for path in list_notebooks()), *DOCUMENTS, "index", *REFERE
 # Runs in the kernel before the notebook: what takes a minute takes seconds.
 SMALL_RUNS = """
 from course_lib.paper import PRESETS, Preset
-PRESETS["quick"] = Preset(epochs=1, images_per_class=20)
+PRESETS["quick"] = Preset(1, 20, side=32, last_epochs=1, readings=False)
 """
 RAN = re.compile(r"\[\d+\]:")  # the prompt of a cell that has been run
 SETTINGS = {
