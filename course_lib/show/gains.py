@@ -69,3 +69,29 @@ def nuisance_plot(results: Sequence[Result]) -> Figure:
     place.set(xlabel="tested on", ylabel="trained with")
     place.grid(False)
     return figure
+
+
+def size_plot(table: pd.DataFrame) -> Figure:
+    """Draw a table of `analysis.gains.gains_by_size`: accuracies, and what the arm gains."""
+    to, arm = table.columns[:2]
+    figure, (left, right) = plt.subplots(1, 2, figsize=(8.4, 2.9))
+    for name in (to, arm):
+        left.plot(
+            table.index,
+            100 * table[name],
+            "o" + ARMS[name].line,
+            color=ARMS[name].colour,
+            label=name,
+        )
+    left.set(title="Accuracy", ylabel="%")
+    left.legend()
+    right.axhspan(-100 * MARGIN, 100 * MARGIN, color=GREY, alpha=0.13, lw=0)
+    right.axhline(0, color=GREY, lw=1)
+    right.vlines(table.index, 100 * table["low"], 100 * table["high"], color=ARMS[arm].colour, lw=2)
+    right.plot(table.index, 100 * table["mean"], "o", color=ARMS[arm].colour, ms=5)
+    right.set(title=f"What {arm} gains", ylabel=f"points more than {to}")
+    for place in (left, right):
+        place.set(xscale="log", xlabel="images per class")
+        place.set_xticks(table.index, map(str, table.index))
+        place.minorticks_off()
+    return figure
