@@ -54,9 +54,8 @@ def nuisance_plot(results: Sequence[Result]) -> Figure:
     columns = list(results[0].nuisances) if results else []
     if not columns:
         raise CourseError("results hold no nuisances: run them with nuisances=True")
-    means = np.array(
-        [[np.mean([run[c] for run in runs]) for c in columns] for runs in rows.values()]
-    )
+    names = sorted(rows, key=lambda name: columns.index(name) if name in columns else -1)
+    means = np.array([[np.mean([run[c] for run in rows[name]]) for c in columns] for name in names])
     size = (1.6 + 0.75 * len(columns), 1 + 0.45 * len(rows))
     figure, place = plt.subplots(figsize=size)
     place.imshow(means - means.mean(axis=0), cmap="Blues", aspect="auto")
@@ -65,7 +64,7 @@ def nuisance_plot(results: Sequence[Result]) -> Figure:
         frame = {"boxstyle": "round", "fc": "white", "ec": GREY} if best else None
         place.text(column, row, f"{100 * value:.1f}", ha="center", va="center", bbox=frame)
     place.set_xticks(range(len(columns)), columns)
-    place.set_yticks(range(len(rows)), list(rows))
+    place.set_yticks(range(len(rows)), names)
     place.set(xlabel="tested on", ylabel="trained with")
     place.grid(False)
     return figure
