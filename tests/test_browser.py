@@ -111,9 +111,14 @@ def until(condition, seconds: float = 120):
 
 
 def copy_for_a_student(folder: Path) -> Path:
-    """Notebook 02 as `start` hands it out."""
+    """Notebook 02 as `start` hands it out, with three seeds."""
     start(folder)
-    return folder / "02_traditional.ipynb"
+    path = folder / "02_traditional.ipynb"
+    text = path.read_text(encoding="utf-8")
+    path.write_text(
+        text.replace("seeds: list = [0, 1, 2, 3, 4]", "seeds: list = [0, 1, 2]"), "utf-8"
+    )
+    return path
 
 
 def code_cells(notebook: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
