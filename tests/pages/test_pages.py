@@ -12,6 +12,7 @@ from course_lib.support.files import NOTEBOOKS
 
 PAGES = sorted(NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
 SOLUTION = re.compile(r"### BEGIN SOLUTION.*?### END SOLUTION", re.S)
+CHOICE = r"<details><summary>(.+)</summary><p><strong>(Right\.|No\.)</strong> (.+)</p></details>"
 # For each exercise's function: an answer that is wrong, which the check cell must refuse.
 WRONG_ANSWERS = {
     "channel_statistics": "images.float().mean(dim=(0, 2, 3)), images.float().std(dim=(0, 2, 3)) * 0",
@@ -68,15 +69,41 @@ def test_skeleton(page):
     assert "**Paper:** §" in opening and "**Time:** " in opening
     headings = re.findall(r"^## (.+)$", text(page), re.M)
     assert headings[0] == "Set-up" and headings[-1] == "What you learned"
-    assert headings[-3:-1] == ["Explore", "Exercises"]
+    assert headings[-5:-1] == ["Explore", "Exercises", "Quiz", "Your predictions"]
     assert "redict" in text(page), "a prediction before a result"
     assert re.search(r"(- .+\n){2}- ", page.cells[-1].source), "the three bullets again"
     assert page.metadata.kernelspec.name == "python3"
 
 
 def test_the_pages_on_results_are_short():
+    """Before the quiz: from there on a reader answers, with most of the replies folded."""
     for path in PAGES[6:8]:
-        assert len(text(nbformat.read(path, as_version=4)).split()) < 2000, path.stem
+        lesson = text(nbformat.read(path, as_version=4)).partition("\n## Quiz\n")[0]
+        assert len(lesson.split()) < 2000, path.stem
+
+
+def test_a_quiz_has_three_questions_with_a_reply_to_each_choice(page):
+    (quiz,) = [cell.source for cell in page.cells if cell.source.startswith("## Quiz\n")]
+    _, *questions = re.split(r"(?m)^\*\*\d\.\*\* ", quiz)
+    assert len(questions) == 3
+    replies = []
+    for question in questions:
+        _, *blocks = question.strip().split("\n\n")
+        choices = [re.fullmatch(CHOICE, block) for block in blocks]
+        assert 3 <= len(choices) <= 4 and all(choices), "each choice is a block of its own"
+        assert len({choice[1] for choice in choices}) == len(choices)
+        assert [choice[2] for choice in choices].count("Right.") == 1
+        replies += [choice[3] for choice in choices]
+    assert len(set(replies)) == len(replies)
+    places = [re.findall(r"<strong>(\w+)", question).index("Right") for question in questions]
+    assert len(set(places)) > 1, "the right answer is not always in one place"
+
+
+def test_the_predictions_are_taken_up(page):
+    (closing,) = [cell.source for cell in page.cells if cell.source.startswith("## Your predict")]
+    assert re.findall(r"(?m)^- \*\*(.+?)\*\*", closing) == [
+        "You predicted", "You saw", "What would change your mind?",
+    ]  # fmt: skip
 
 
 def test_parameters_are_plain_literals_with_help(page):
