@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
+import subprocess
+import sys
+from pathlib import Path
 
 import nbformat
 import pytest
 
-from course_lib.support.files import NOTEBOOKS
+from course_lib.support.files import COURSE, NOTEBOOKS
 
 PAGES = sorted(NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
 SOLUTION = re.compile(r"### BEGIN SOLUTION.*?### END SOLUTION", re.S)
@@ -50,7 +54,9 @@ def tags(cell):
 
 
 def code_cells(page):
-    return [cell for cell in page.cells if cell.cell_type == "code"]
+    """All but the one for Colab, which is skipped wherever a program runs the notebook."""
+    cells = [cell for cell in page.cells if cell.cell_type == "code"]
+    return [cell for cell in cells if "colab" not in tags(cell)]
 
 
 def text(page):
@@ -73,6 +79,41 @@ def test_skeleton(page):
     assert "redict" in text(page), "a prediction before a result"
     assert re.search(r"(- .+\n){2}- ", page.cells[-1].source), "the three bullets again"
     assert page.metadata.kernelspec.name == "python3"
+
+
+def colab_cell(page):
+    (cell,) = [cell for cell in page.cells if "colab" in tags(cell)]
+    return cell
+
+
+def test_the_cell_for_colab_is_skipped_and_out_of_sight(page):
+    cell = colab_cell(page)
+    assert page.cells[1] == cell and cell.source == colab_cell(nbformat.read(PAGES[0], 4)).source
+    assert {"remove-cell", "skip-execution"} <= set(
+        tags(cell)
+    ) and cell.metadata.jupyter.source_hidden
+    assert cell.execution_count is None and cell.outputs == []
+
+
+@pytest.mark.parametrize("colab", [True, False], ids=["there", "elsewhere"])
+def test_the_cell_for_colab_fetches_the_course_there_and_does_nothing_elsewhere(tmp_path, colab):
+    """Run twice: the second time, as after a restart, the course is there."""
+    if not (COURSE / ".git").exists():
+        pytest.skip("no git checkout")
+    code = colab_cell(nbformat.read(PAGES[0], 4)).source + (
+        "\nimport importlib.util\nprint(importlib.util.find_spec('course_lib').origin)"
+    )
+    hidden = {"PYTHONPATH", "COLAB_RELEASE_TAG"}
+    environment = {name: value for name, value in os.environ.items() if name not in hidden}
+    environment |= {"COLAB_RELEASE_TAG": "1"} if colab else {"PYTHONPATH": str(COURSE)}
+    for answer in (f"{COURSE}\n", ""):
+        done = subprocess.run(
+            [sys.executable, "-c", code], cwd=tmp_path, env=environment, input=answer,
+            capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        found = Path(done.stdout.split(": ")[-1].strip())
+        assert found.is_relative_to(tmp_path / "course" if colab else COURSE)
+    assert (tmp_path / "course" / "notebooks").exists() == colab
 
 
 def test_the_pages_on_results_are_short():
