@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
+import subprocess
+import sys
+from pathlib import Path
 
 import nbformat
 import pytest
 
-from course_lib.support.files import NOTEBOOKS
+from course_lib.support.files import COURSE, NOTEBOOKS
 
 PAGES = sorted(NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
 SOLUTION = re.compile(r"### BEGIN SOLUTION.*?### END SOLUTION", re.S)
+CHOICE = r"<details><summary>(.+)</summary><p><strong>(Right\.|No\.)</strong> (.+)</p></details>"
 
 
 @pytest.fixture(params=PAGES, ids=lambda path: path.stem)
@@ -24,7 +29,9 @@ def tags(cell):
 
 
 def code_cells(page):
-    return [cell for cell in page.cells if cell.cell_type == "code"]
+    """All but the one for Colab, which is skipped wherever a program runs the notebook."""
+    cells = [cell for cell in page.cells if cell.cell_type == "code"]
+    return [cell for cell in cells if "colab" not in tags(cell)]
 
 
 def text(page):
@@ -43,16 +50,81 @@ def test_skeleton(page):
     assert "**Paper:** §" in opening and "**Time:** " in opening
     headings = re.findall(r"^## (.+)$", text(page), re.M)
     assert headings[0] == "Set-up" and headings[-1] == "What you learned"
-    assert headings[-3:-1] == ["Explore", "Exercises"]
+    assert headings[-5:-1] == ["Explore", "Exercises", "Quiz", "Your predictions"]
     assert "redict" in text(page), "a prediction before a result"
     assert re.search(r"(- .+\n){2}- ", page.cells[-1].source), "the three bullets again"
     assert page.metadata.kernelspec.name == "python3"
 
 
+def colab_cell(page):
+    (cell,) = [cell for cell in page.cells if "colab" in tags(cell)]
+    return cell
+
+
+def test_the_cell_for_colab_is_skipped_and_out_of_sight(page):
+    cell = colab_cell(page)
+    assert page.cells[1] == cell and cell.source == colab_cell(nbformat.read(PAGES[0], 4)).source
+    assert {"remove-cell", "skip-execution"} <= set(
+        tags(cell)
+    ) and cell.metadata.jupyter.source_hidden
+    assert cell.execution_count is None and cell.outputs == []
+
+
+@pytest.mark.parametrize("colab", [True, False], ids=["there", "elsewhere"])
+def test_the_cell_for_colab_fetches_the_course_there_and_does_nothing_elsewhere(tmp_path, colab):
+    """Run twice: the second time, as after a restart, the course is there."""
+    if not (COURSE / ".git").exists():
+        pytest.skip("no git checkout")
+    code = colab_cell(nbformat.read(PAGES[0], 4)).source + (
+        "\nimport importlib.util\nprint(importlib.util.find_spec('course_lib').origin)"
+    )
+    hidden = {"PYTHONPATH", "COLAB_RELEASE_TAG"}
+    environment = {name: value for name, value in os.environ.items() if name not in hidden}
+    environment |= {"COLAB_RELEASE_TAG": "1"} if colab else {"PYTHONPATH": str(COURSE)}
+    for answer in (f"{COURSE}\n", ""):
+        done = subprocess.run(
+            [sys.executable, "-c", code], cwd=tmp_path, env=environment, input=answer,
+            capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        found = Path(done.stdout.split(": ")[-1].strip())
+        assert found.is_relative_to(tmp_path / "course" if colab else COURSE)
+    assert (tmp_path / "course" / "notebooks").exists() == colab
+
+
 def test_the_pages_on_results_are_short():
+    """Before the quiz: from there on a reader answers, with most of the replies folded."""
     for path in PAGES[6:8]:
+<<<<<<< HEAD
         unfolded = re.sub("(?s)<details>.*?</details>", "", text(nbformat.read(path, as_version=4)))
         assert len(unfolded.split()) < 2000, path.stem
+=======
+        lesson = text(nbformat.read(path, as_version=4)).partition("\n## Quiz\n")[0]
+        assert len(lesson.split()) < 2000, path.stem
+
+
+def test_a_quiz_has_three_questions_with_a_reply_to_each_choice(page):
+    (quiz,) = [cell.source for cell in page.cells if cell.source.startswith("## Quiz\n")]
+    _, *questions = re.split(r"(?m)^\*\*\d\.\*\* ", quiz)
+    assert len(questions) == 3
+    replies = []
+    for question in questions:
+        _, *blocks = question.strip().split("\n\n")
+        choices = [re.fullmatch(CHOICE, block) for block in blocks]
+        assert 3 <= len(choices) <= 4 and all(choices), "each choice is a block of its own"
+        assert len({choice[1] for choice in choices}) == len(choices)
+        assert [choice[2] for choice in choices].count("Right.") == 1
+        replies += [choice[3] for choice in choices]
+    assert len(set(replies)) == len(replies)
+    places = [re.findall(r"<strong>(\w+)", question).index("Right") for question in questions]
+    assert len(set(places)) > 1, "the right answer is not always in one place"
+
+
+def test_the_predictions_are_taken_up(page):
+    (closing,) = [cell.source for cell in page.cells if cell.source.startswith("## Your predict")]
+    assert re.findall(r"(?m)^- \*\*(.+?)\*\*", closing) == [
+        "You predicted", "You saw", "What would change your mind?",
+    ]  # fmt: skip
+>>>>>>> 5a42d1d0b3040c35d9e06f024786bc889b2070c2
 
 
 def test_parameters_are_plain_literals_with_help(page):
