@@ -94,12 +94,9 @@ def test_the_cell_for_colab_fetches_the_course_there_and_does_nothing_elsewhere(
 def test_the_pages_on_results_are_short():
     """Before the quiz: from there on a reader answers, with most of the replies folded."""
     for path in PAGES[6:8]:
-<<<<<<< HEAD
-        unfolded = re.sub("(?s)<details>.*?</details>", "", text(nbformat.read(path, as_version=4)))
-        assert len(unfolded.split()) < 2000, path.stem
-=======
         lesson = text(nbformat.read(path, as_version=4)).partition("\n## Quiz\n")[0]
-        assert len(lesson.split()) < 2000, path.stem
+        unfolded = re.sub("(?s)<details>.*?</details>", "", lesson)
+        assert len(unfolded.split()) < 2000, path.stem
 
 
 def test_a_quiz_has_three_questions_with_a_reply_to_each_choice(page):
@@ -124,7 +121,6 @@ def test_the_predictions_are_taken_up(page):
     assert re.findall(r"(?m)^- \*\*(.+?)\*\*", closing) == [
         "You predicted", "You saw", "What would change your mind?",
     ]  # fmt: skip
->>>>>>> 5a42d1d0b3040c35d9e06f024786bc889b2070c2
 
 
 def test_parameters_are_plain_literals_with_help(page):
