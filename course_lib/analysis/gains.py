@@ -1,6 +1,7 @@
 """What each arm gains over a baseline, paired by seed: mean and interval over several runs."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import pandas as pd
 
@@ -80,7 +81,7 @@ def gains_by_size(
     A row per images per class: accuracies of `to` and of the arm (means over seeds, 0–1), the gain
     with its interval as in `gains`, and `worth` as in `statistics.worth_in_images`.
     """
-    rows = {}
+    rows: dict[int, dict[str, Any]] = {}
     for size in sorted({result.settings["images_per_class"] for result in results}):
         part = [run for run in results if run.settings["images_per_class"] == size]
         found = gains([run for run in part if run.arm in (arm, to)], to)
@@ -88,6 +89,6 @@ def gains_by_size(
             raise CourseError(f"results of {size} images per class must be of one task, with {arm}")
         of = {each: [run.unseen_accuracy for run in part if run.arm == each] for each in (to, arm)}
         rows[size] = {name: sum(values) / len(values) for name, values in of.items()}
-        rows[size] |= found.loc[0, ["mean", "low", "high", "seeds"]].to_dict()
+        rows[size] |= {name: found.loc[0, name] for name in ("mean", "low", "high", "seeds")}
     table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("images per class")
     return table.assign(worth=worth_in_images(list(table.index), table[to], table[arm]))
