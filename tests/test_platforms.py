@@ -117,8 +117,8 @@ def is_a_windows_name(name):
 def test_a_results_name_is_one_on_windows(arm):
     for task in (*TASKS, *POOLED, "n02099601-vs-n02085620", "folder-Cups-vs-Mugs"):
         settings = {"task": task, "arm": arm, "seed": 10**6}
-        path = result_path(PureWindowsPath(r"C:\Users\me\runs\paper"), settings, "0123456789ab")
-        assert path.parent == PureWindowsPath("C:/Users/me/runs/paper")
+        path = result_path(PureWindowsPath(r"C:\Course\runs\paper"), settings, "0123456789ab")
+        assert path.parent == PureWindowsPath("C:/Course/runs/paper")
         assert is_a_windows_name(path.name) and len(path.name) < 100
 
 
