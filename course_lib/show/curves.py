@@ -48,8 +48,8 @@ def arm_panels(
     choose("arm", to, curves)
     arms = [arm for arm in curves if arm != to]
     rows = -(-len(arms) // 3) or 1
-    high = 2.1 + 0.5 / rows
-    figure, axes = _panels("accuracy", 3, 3.2, high, rows, title, sharex=True, sharey=True)
+    high = 1.7 + 0.5 / rows
+    figure, axes = _panels("accuracy", 3, 2.4, high, rows, title, sharex=True, sharey=True)
     for index, (place, arm) in enumerate(zip(axes.flat, arms, strict=False)):
         for name, line, colour in ((to, "--", "black"), (arm, "-", ARMS[arm].colour)):
             values = curves[name]
