@@ -68,13 +68,16 @@ def test_gain_plot_shows_means_and_intervals_in_points():
     table = gains(RUNS + other)
     figure = gain_plot(table)
     assert [place.get_title() for place in figure.axes] == ["dogs-vs-cats", "dogs-vs-goldfish"]
-    for place in figure.axes:
-        intervals = [line.get_xdata() for line in place.get_lines() if len(line.get_xdata()) == 2]
-        drawn = {tuple(np.round(ends, 6)) for ends in intervals}
-        for _, row in table.iterrows():
-            assert (round(100 * row["low"], 6), round(100 * row["high"], 6)) in drawn
-    labels = [text.get_text() for text in figure.axes[0].get_yticklabels()]
-    assert labels == ["none", "traditional-fresh: flip"]
+    for place, task in zip(figure.axes, dict.fromkeys(table["task"]), strict=True):
+        part = table[table["task"] == task]
+        (intervals,) = place.collections
+        drawn = np.array([segment[:, 0] for segment in intervals.get_segments()])
+        assert drawn == pytest.approx(100 * part[["low", "high"]].to_numpy())
+        (band,) = place.patches
+        assert (band.get_x(), band.get_width()) == (-2, 4)
+        labels = [text.get_text() for text in place.get_yticklabels()]
+        assert labels == ["none", "traditional-fresh: flip"]
+    assert figure.get_suptitle() == "Accuracy minus that of none-matched"
     plt.close(figure)
 
 
