@@ -22,7 +22,7 @@ from course_lib.arms.gan import apply_style
 from course_lib.arms.generators import KINDS, STYLES, choose_kind, load_generator
 from course_lib.arms.traditional import BOUNDS, Transforms, traditional, transforms_for
 from course_lib.images.tasks import Task
-from course_lib.models import CycleGAN
+from course_lib.models import AugNet, CycleGAN
 from course_lib.show import BLUE, GREY, RED, curves, pictures
 from course_lib.training import History
 
@@ -198,13 +198,13 @@ def explore_styles(task: Task) -> Explorer:
     return Explorer(question, draw, image=image, strength=FloatSlider(1, min=0, max=1.5, step=0.05))
 
 
-def explore_augnet(task: Task, history: History) -> Explorer:
-    """See any two training images of a class, and what AugNet makes of them after any epoch."""
+def explore_augnet(task: Task, augnets: Mapping[int, AugNet]) -> Explorer:
+    """See any two training images of a class, and what AugNet made of them after each epoch."""
 
     def draw(label: int, source_1: int, source_2: int, epoch: int) -> Figure:
         pair = task.train.images[task.train.labels == label][[source_1, source_2]]
         with torch.inference_mode():
-            made = history.augnets[epoch - 1](*task.normalise(pair).split(1))
+            made = augnets[epoch](*task.normalise(pair).split(1))
         shown = torch.cat([pair, task.denormalise(made), pictures.stretched(made)])
         names = ["source 1", "source 2", f"epoch {epoch}", "stretched"]
         return pictures.image_grid(shown, names, columns=4)
@@ -212,9 +212,9 @@ def explore_augnet(task: Task, history: History) -> Explorer:
     question = "Choose two images of a class, and an epoch."
     options = [(name, label) for label, name in enumerate(task.classes)]
     label = Dropdown(options=options, description="class")
-    last, epochs = torch.bincount(task.train.labels).min().item() - 1, len(history.augnets)
+    last = torch.bincount(task.train.labels).min().item() - 1
     first, second = IntSlider(0, 0, last), IntSlider(1, 0, last)
-    epoch = IntSlider(epochs, 1, epochs)
+    epoch = SelectionSlider(options=list(augnets), value=max(augnets))
     return Explorer(question, draw, label=label, source_1=first, source_2=second, epoch=epoch)
 
 
