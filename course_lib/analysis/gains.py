@@ -38,7 +38,8 @@ def gains(results: Sequence[Result], to: str = "none-matched") -> pd.DataFrame:
     for result in results:
         by_run.setdefault((result.task, label(result)), {})[result.seed] = result.unseen_accuracy
     order = {arm: place for place, arm in enumerate(ARMS)}
-    names = sorted({name for _, name in by_run}, key=lambda name: order[name.partition(":")[0]])
+    named = dict.fromkeys(name for _, name in by_run)  # in the order of the results, within an arm
+    names = sorted(named, key=lambda name: order[name.partition(":")[0]])
     rows = []
     for task in dict.fromkeys(task for task, _ in by_run):
         baseline = by_run.get((task, to))

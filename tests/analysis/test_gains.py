@@ -66,6 +66,9 @@ def test_runs_of_different_strength_are_different_rows():
         for seed in range(3)
     ]
     table = gains(baseline + runs).set_index("arm")["mean"]
+    assert table.index.tolist() == ["traditional-fresh", "traditional-fresh: ×2"]
+    others = gains(baseline + [one, stronger(one, 2), stronger(one, 0.5)])["arm"]
+    assert [name.partition(": ")[2] for name in others] == ["hue", "hue ×2", "hue ×0.5"]
     assert table["traditional-fresh"] == pytest.approx(0.05)
     assert table["traditional-fresh: ×2"] == pytest.approx(-0.05)
 

@@ -36,6 +36,8 @@ WRONG_ANSWERS = {
     "images_apart": "abs(one - other) * count",
     "decide": "'holds' if wide[0] > 0 else 'the opposite holds' if wide[1] < 0 else 'no difference'",
     "further_run": "mean - factor * error, mean + factor * error",
+    "calibration_gap": "abs(np.mean(confidence) - np.mean(right))",
+    "split_by_source": "torch.rand(len(sources), generator=generator) < share",
 }
 
 
@@ -57,7 +59,7 @@ def text(page):
 
 
 def test_there_are_pages():
-    assert len({path.stem[:2] for path in PAGES}) == len(PAGES) >= 8
+    assert len({path.stem[:2] for path in PAGES}) == len(PAGES) >= 9
 
 
 def test_skeleton(page):
