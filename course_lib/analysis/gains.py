@@ -23,7 +23,7 @@ COLUMNS = ("task", "arm", "mean", "low", "high", "seeds")
 def label(result: Result) -> str:
     """The run's arm, its one transformation if it had just one, and a strength that is not 1.
 
-    As in "traditional", "traditional: flip", "traditional: ×2" and "traditional: hue ×2".
+    As in "gan", "traditional: flip", and "traditional: hue ×2".
     """
     strength = result.settings.get("strength", 1)  # files from before it existed lack it
     changes = [result.single_transform, f"×{strength:g}" if strength != 1 else None]
@@ -83,25 +83,24 @@ def leads(results: Sequence[Result]) -> pd.DataFrame:
     return pd.DataFrame.from_dict(found, orient="index")
 
 
-def gains_by_size(
-    results: Sequence[Result], arm: str = "traditional-fresh", to: str = "none-matched"
-) -> pd.DataFrame:
-    """What an arm gains on one task, for each number of training images, and its worth in images.
+def gains_by_size(results: Sequence[Result], to: str = "none-matched") -> pd.DataFrame:
+    """What one arm gains over another on one task, by the number of training images.
 
     A row per images per class: accuracies of `to` and of the arm (means over seeds, 0–1), the gain
     with its interval as in `gains`, and `worth` as in `statistics.worth_in_images`.
     """
+    arms = dict.fromkeys([to, *(run.arm for run in results)])
     rows: dict[int, dict[str, Any]] = {}
     for size in sorted({result.settings["images_per_class"] for result in results}):
         part = [run for run in results if run.settings["images_per_class"] == size]
-        found = gains([run for run in part if run.arm in (arm, to)], to)
-        if len(found) != 1:
-            raise CourseError(f"results of {size} images per class must be of one task, with {arm}")
-        of = {each: [run.unseen_accuracy for run in part if run.arm == each] for each in (to, arm)}
+        found = gains(part, to)
+        if len(found) != 1 or len(arms) != 2:
+            raise CourseError(f"results of {size} images per class must be of one task, two arms")
+        of = {arm: [run.unseen_accuracy for run in part if run.arm == arm] for arm in arms}
         rows[size] = {name: sum(values) / len(values) for name, values in of.items()}
         rows[size] |= {name: found.loc[0, name] for name in ("mean", "low", "high", "seeds")}
     table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("images per class")
-    return table.assign(worth=worth_in_images(list(table.index), table[to], table[arm]))
+    return table.assign(worth=worth_in_images(list(table.index), *(table[arm] for arm in arms)))
 
 
 def study_gains(results: Sequence[Result], to: str = "none-matched") -> pd.DataFrame:

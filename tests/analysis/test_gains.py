@@ -182,7 +182,7 @@ def test_gains_by_size_and_what_they_are_worth_in_images():
     assert left.lines[1].get_ydata().tolist() == pytest.approx([60, 65, 70])
     assert right.lines[1].get_ydata().tolist() == pytest.approx([10, 5, 0])
     plt.close("all")
-    with pytest.raises(CourseError, match="of 10 images per class must be of one task"):
+    with pytest.raises(CourseError, match="of 10 images per class must be of one task, two arms"):
         gains_by_size([run for run in runs if run.arm == "none-matched"])
 
 
