@@ -315,6 +315,9 @@ def _record(settings: Settings, task: Task) -> dict:
     del record["generators"]  # an arm that has generators names their weights
     if settings.recipe.vgg_weights is not None:
         record["vgg_weights"] = _digest(settings.recipe.vgg_weights)
+    facts = ARMS[settings.arm].facts(task, settings.recipe, settings.device)
+    if "precision" in facts and settings.recipe.precision != "float32":  # of styles alone, so far
+        facts["precision"] = f"{settings.recipe.precision}, styles {facts['precision']}"
     return record | {
         "task": task.name,
         "source": task.source,
@@ -324,7 +327,7 @@ def _record(settings: Settings, task: Task) -> dict:
         **ARMS[settings.arm].recipe,
         "recipe": RECIPE_VERSION,
         "torch": torch.__version__,
-        **ARMS[settings.arm].facts(task, settings.recipe, settings.device),
+        **facts,
     }
 
 

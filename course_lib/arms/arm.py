@@ -18,6 +18,7 @@ class Choices:
     initialisation: str = "glorot"  # AugNet's, or "torch"
     augnet_gain: float = 1.0  # factor of AugNet's Glorot weights
     transforms: str = "all"  # of the traditional arms; the name of one; "one": one for each image
+    strength: float = 1.0  # factor of the course's range of each of those transformations
     generators: str = "auto"  # "published" ones if they are on disk, else "bundled"
 
     def __post_init__(self) -> None:

@@ -54,9 +54,8 @@ def nuisance_plot(results: Sequence[Result]) -> Figure:
     columns = list(results[0].nuisances) if results else []
     if not columns:
         raise CourseError("results hold no nuisances: run them with nuisances=True")
-    means = np.array(
-        [[np.mean([run[c] for run in runs]) for c in columns] for runs in rows.values()]
-    )
+    names = sorted(rows, key=lambda name: columns.index(name) if name in columns else -1)
+    means = np.array([[np.mean([run[c] for run in rows[name]]) for c in columns] for name in names])
     size = (1.6 + 0.75 * len(columns), 1 + 0.45 * len(rows))
     figure, place = plt.subplots(figsize=size)
     place.imshow(means - means.mean(axis=0), cmap="Blues", aspect="auto")
@@ -65,7 +64,33 @@ def nuisance_plot(results: Sequence[Result]) -> Figure:
         frame = {"boxstyle": "round", "fc": "white", "ec": GREY} if best else None
         place.text(column, row, f"{100 * value:.1f}", ha="center", va="center", bbox=frame)
     place.set_xticks(range(len(columns)), columns)
-    place.set_yticks(range(len(rows)), list(rows))
+    place.set_yticks(range(len(rows)), names)
     place.set(xlabel="tested on", ylabel="trained with")
     place.grid(False)
+    return figure
+
+
+def size_plot(table: pd.DataFrame) -> Figure:
+    """Draw a table of `analysis.gains.gains_by_size`: accuracies, and what the arm gains."""
+    to, arm = table.columns[:2]
+    figure, (left, right) = plt.subplots(1, 2, figsize=(8.4, 2.9))
+    for name in (to, arm):
+        left.plot(
+            table.index,
+            100 * table[name],
+            "o" + ARMS[name].line,
+            color=ARMS[name].colour,
+            label=name,
+        )
+    left.set(title="Accuracy", ylabel="%")
+    left.legend()
+    right.axhspan(-100 * MARGIN, 100 * MARGIN, color=GREY, alpha=0.13, lw=0)
+    right.axhline(0, color=GREY, lw=1)
+    right.vlines(table.index, 100 * table["low"], 100 * table["high"], color=ARMS[arm].colour, lw=2)
+    right.plot(table.index, 100 * table["mean"], "o", color=ARMS[arm].colour, ms=5)
+    right.set(title=f"What {arm} gains", ylabel=f"points more than {to}")
+    for place in (left, right):
+        place.set(xscale="log", xlabel="images per class")
+        place.set_xticks(table.index, map(str, table.index))
+        place.minorticks_off()
     return figure
