@@ -293,7 +293,6 @@ def _train(index: int, run: Settings, task: Task, steps: Steps) -> tuple[int, Re
             f"{reading} {name}": counts.numpy()
             for reading, parts in history.times_right.items()
             for name, counts in parts.items()
-            if name in small or reading == run.recipe.running_statistics
         },
         images={name: image_ids(images) for name, images in small.items()},
         nuisances={name: _accuracy(model, task, images, run) for name, images in tests.items()},

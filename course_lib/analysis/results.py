@@ -16,7 +16,7 @@ import pandas as pd
 from course_lib.paper import PAPER
 from course_lib.support.files import write_whole
 
-SCORED = 500  # images of a part: scores, ids and times right of larger ones are not kept
+SCORED = 500  # images of a part: scores and ids of larger ones are not kept
 CORRECT = {"validation_best", "test_best", "test_last"}  # what every file holds, the pilot's too
 T = TypeVar("T")
 

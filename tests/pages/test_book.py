@@ -216,6 +216,15 @@ def test_quiz_and_hints_stay_folded(tmp_path):
     assert text.count(choice) == 2 and "<math>" in text
 
 
+def test_hints_unfold_and_what_only_asserts_is_not_there(tmp_path):
+    hint = "<details>\n<summary>First hint</summary>\n\nTry `dim=1`.\n\n</details>\n\nThe check."
+    hidden = new_code_cell("assert wonderful", metadata={"tags": ["remove-cell"]})
+    text = build(tmp_path, new_markdown_cell(hint), hidden, new_markdown_cell("Next."))
+    (unfolded,) = re.findall(r"(?s)<details>\s*<summary>First hint</summary>(.*?)</details>", text)
+    assert re.search("<p>Try <code.*dim=1.*</code>", unfolded) and "The check." not in unfolded
+    assert "wonderful" not in text and "Next." in text
+
+
 def test_a_term_is_linked_once_a_page_with_its_meaning(page):
     (link,) = re.findall(r'<a[^>]*href="GLOSSARY.html#term-flip"[^>]*>[^<]*</a>', page)
     assert 'title="an image, seen in a mirror."' in link and ">flip<" in link
