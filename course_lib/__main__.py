@@ -39,7 +39,8 @@ def run(preset: str, parameter: tuple[str, ...], timeout: int) -> None:
     choose("preset", preset, PRESETS)
     whole_number("timeout", timeout, at_least=1, at_most=MOST_SECONDS)
     parameters = parse_parameters(parameter)
-    find_device(str(parameters.get("device", "auto")))
+    device, precision = parameters.get("device", "auto"), parameters.get("precision", "float32")
+    find_device(str(device), str(precision))
     choose("source", parameters.get("source", "auto"), ("auto", *SOURCES))
     read = partial(read_results, runs_folder() / preset)
     book = run_notebooks(

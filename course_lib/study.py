@@ -293,7 +293,6 @@ def _train(index: int, run: Settings, task: Task, steps: Steps) -> tuple[int, Re
             f"{reading} {name}": counts.numpy()
             for reading, parts in history.times_right.items()
             for name, counts in parts.items()
-            if name in small or reading == run.recipe.running_statistics
         },
         images={name: image_ids(images) for name, images in small.items()},
         nuisances={name: _accuracy(model, task, images, run) for name, images in tests.items()},
@@ -315,6 +314,9 @@ def _record(settings: Settings, task: Task) -> dict:
     del record["generators"]  # an arm that has generators names their weights
     if settings.recipe.vgg_weights is not None:
         record["vgg_weights"] = _digest(settings.recipe.vgg_weights)
+    facts = ARMS[settings.arm].facts(task, settings.recipe, settings.device)
+    if "precision" in facts and settings.recipe.precision != "float32":  # of styles alone, so far
+        facts["precision"] = f"{settings.recipe.precision}, styles {facts['precision']}"
     return record | {
         "task": task.name,
         "source": task.source,
@@ -324,7 +326,7 @@ def _record(settings: Settings, task: Task) -> dict:
         **ARMS[settings.arm].recipe,
         "recipe": RECIPE_VERSION,
         "torch": torch.__version__,
-        **ARMS[settings.arm].facts(task, settings.recipe, settings.device),
+        **facts,
     }
 
 

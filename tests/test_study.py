@@ -18,6 +18,7 @@ from course_lib.analysis.results import (
     result_path,
     results_table,
     show_table,
+    shown,
     write_result,
 )
 from course_lib.arms import ARMS
@@ -306,6 +307,18 @@ def test_table(tmp_path):
     unknown = replace(results[0], settings=results[0].settings | {"arm": "of-my-own"})
     without = show_table(results_table([unknown]))
     assert "–" in without and "NaN" not in without and "nan" not in without
+
+
+def test_a_page_shows_what_varies_and_what_was_measured(tmp_path):
+    table = results_table(study(folder=tmp_path, **STUDY | {"seeds": [0, 1]}))
+    page = shown(table, "task", "seed")
+    assert list(page.columns) == ["best validation", "last validation", "test", "seconds"]
+    assert page.index.names == [None, None] and page.index[1][1] == 1
+    assert all("." not in text for text in page["seconds"])
+    assert page["test"].iloc[0] == f"{table['test'][0]:.3f}"
+    table.loc[1, "paper"] = math.nan
+    assert shown(table, "seed")["paper"].tolist() == ["0.972", "–"]
+    assert "source" in shown(table[:1], "task"), "of one run, nobody knows what varies"
 
 
 def test_a_single_transformation_is_named_in_the_table(tmp_path):

@@ -98,7 +98,8 @@ def photographs(source: str, side: int) -> list[Tensor]:
 
 def read_pictures(folder: Path, side: int) -> list[Tensor]:
     """A folder's pictures, by name, uint8 (3, H, W): scaled to a shorter side of side to 2·side."""
-    paths = sorted(path for path in folder.glob("*") if path.suffix.lower() in SUFFIXES)
+    paths = [path for path in folder.glob("*") if path.suffix.lower() in SUFFIXES]
+    paths.sort(key=lambda path: path.name)  # on Windows, paths sort without their case
     if not paths:
         raise CourseError(f"{folder} holds no pictures: it needs files {', '.join(SUFFIXES)}")
 

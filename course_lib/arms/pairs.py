@@ -62,7 +62,8 @@ class Augmenter(nn.Module):
             return self.mix(images, images, draws), labels, None
         first, second, target = self.sampler.draw(labels, draws).unbind(dim=1)
         generated = self.mix(self.images[first], self.images[second], draws)
-        loss = self.loss(generated, self.images[target]) if self.loss else None
+        with torch.autocast(images.device.type, enabled=False):  # bfloat16 rounds too much
+            loss = self.loss(generated.float(), self.images[target]) if self.loss else None
         return generated, labels, loss
 
 

@@ -21,9 +21,10 @@ TEST_SHARE = 0.2
 def class_folders(root: Path) -> list[Path]:
     """The folders of the two classes, by name; hidden ones are left out. CourseError if not two."""
     try:
-        folders = sorted(path for path in _visible(root) if path.is_dir())
+        folders = [path for path in _visible(root) if path.is_dir()]
     except OSError as error:
         raise CourseError(f"task folder {str(root)!r} cannot be read: {error.strerror}") from error
+    folders.sort(key=lambda path: path.name)  # on Windows, paths sort without their case
     if len(folders) != 2:
         names = ", ".join(path.name for path in folders[:5]) or "none"
         found = f"{len(folders)} sub-folders ({names})"

@@ -97,7 +97,8 @@ class _Folder:
         return [f"{folder}/{path.name}" for path in (self.root / folder).glob("*")]
 
     def wnids(self) -> list[str]:
-        return sorted(path.name for path in (self.root / "train").glob("n*"))
+        found = {path.name.lower() for path in (self.root / "train").glob("[nN]*")}
+        return sorted(name for name in found if (self.root / "train" / name).exists())
 
     def stamp(self, name: str) -> tuple[int, int]:
         path = self.root / name

@@ -12,6 +12,7 @@ from course_lib.support.validation import CourseError, choose, whole_number
 
 MOST_THREADS = 4096  # and processes: more is a slip of the keyboard
 DEVICES = ("auto", "cpu", "cuda", "mps")
+PRECISIONS = ("float32", "bfloat16")
 
 
 @cache
@@ -25,13 +26,20 @@ def keep_freed_memory() -> None:
         libc.mallopt(m_trim_threshold, 2**28)
 
 
-def find_device(device: str) -> torch.device:
-    """The torch device for a name of DEVICES; CourseError if this machine has none of that kind."""
+def find_device(device: str, numbers: str = "float32") -> torch.device:
+    """The torch device for a name of DEVICES, to train on in numbers of PRECISIONS.
+
+    CourseError if this machine has no device of that kind, or would only emulate the numbers.
+    """
     here = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     there = [name for name, found in here.items() if found] + ["cpu"]
     if choose("device", device, DEVICES) not in ("auto", *there):
         raise CourseError(f"device {device!r} is not on this machine: choose {', '.join(there)}")
-    return torch.device(there[0] if device == "auto" else device)
+    kind = there[0] if device == "auto" else device
+    choose("precision", numbers, PRECISIONS)
+    if numbers == "bfloat16" and precision(kind) != torch.bfloat16:
+        raise CourseError(f"precision {numbers!r} is only emulated by this {kind}: choose float32")
+    return torch.device(kind)
 
 
 def precision(device: str) -> torch.dtype:
@@ -39,8 +47,12 @@ def precision(device: str) -> torch.dtype:
     kind = find_device(device).type
     fast = kind == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
     if kind == "cpu":  # others emulate it, several times slower
-        asked = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
-        fast = any(getattr(torch.cpu, name, lambda: False)() for name in asked)
+        if hasattr(torch.cpu, "get_capabilities"):
+            found = torch.cpu.get_capabilities()
+            fast = bool(found.get("avx512_bf16") or found.get("amx_bf16"))
+        else:  # an older torch
+            asked = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+            fast = any(getattr(torch.cpu, name, lambda: False)() for name in asked)
     return torch.bfloat16 if fast else torch.float32
 
 

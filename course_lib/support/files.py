@@ -114,14 +114,21 @@ def not_written(path: Path, temporary: Path, error: OSError) -> CourseError:
 
 def claimed(path: Path) -> FileLock | None:
     """A claim on making a file, until it is released or its process ends; None: another has it."""
+    try:
+        return _claim(path, wait=False)
+    except Timeout:
+        return None
+
+
+def _claim(path: Path, wait: bool) -> FileLock:
     place = path.parent / ".claims" / f"{path.stem}.lock"
     try:
         _make(place.parent)
         mode = 0o664 if _for_group(place.parent) else 0o644
         lock = FileLock(place, mode=mode, thread_local=False)
-        lock.acquire(blocking=False)
+        lock.acquire(blocking=wait)
     except Timeout:
-        return None
+        raise
     except OSError as error:
         raise CourseError(f"cannot write {place}: {error.strerror or error}") from error
     return lock
@@ -139,11 +146,21 @@ def read_arrays(path: Path) -> Arrays | None:
 def cached_arrays(
     name: str, make: Callable[[], Arrays], shapes: Mapping[str, tuple[int, ...]] | None = None
 ) -> Arrays:
-    """The arrays of `runs/cache/NAME.npz`, uint8 of these `shapes`, or else made and kept there."""
+    """The arrays of `runs/cache/NAME.npz`, uint8 of these `shapes`, or else made and kept there.
+
+    Of several processes that ask for the same one makes them, and the others wait.
+    """
     path = runs_folder() / "cache" / f"{name}.npz"
+    if arrays := _read_cached(path, shapes):
+        return arrays
+    with _claim(path, wait=True):
+        if not (arrays := _read_cached(path, shapes)):
+            arrays = make()
+            write_whole(path, lambda temporary: np.savez(temporary, **dict[str, Any](arrays)))
+    return arrays
+
+
+def _read_cached(path: Path, shapes: Mapping[str, tuple[int, ...]] | None) -> Arrays:
     arrays = read_arrays(path) or {}
     found = {key: array.shape for key, array in arrays.items() if array.dtype == np.uint8}
-    if not arrays or shapes not in (None, found):
-        arrays = make()
-        write_whole(path, lambda temporary: np.savez(temporary, **dict[str, Any](arrays)))
-    return arrays
+    return arrays if shapes in (None, found) else {}

@@ -34,16 +34,18 @@ def train_step(
     averages: RunningAverages,
 ) -> dict[str, Tensor]:  # fmt: skip
     """Train on a batch of images, then on as many generated ones (§5); sums over the batch."""
-    scores = model(images)
+    fast = torch.autocast(images.device.type, torch.bfloat16, recipe.precision == "bfloat16")
+    with fast:  # losses, updates and batch normalisation's averages stay float32
+        scores = model(images).float()
     loss = classification_loss(scores, smoothed(labels, recipe.label_smoothing), recipe.loss)
     sums = {"train_loss": loss.detach() * len(labels), "train_accuracy": _right(scores, labels)}
     if augmenter is None or recipe.update == "alternate":
         _descend(optimiser, loss)
     if augmenter is None:
         return sums
-    generated, targets, augmentation = augmenter(images, labels, draws)
-    with averages.of_generated():
-        scores = model(generated)
+    with averages.of_generated(), fast:
+        generated, targets, augmentation = augmenter(images, labels, draws)
+        scores = model(generated).float()
     classified = classification_loss(scores, targets, recipe.loss)
     total = combined_loss(classified, augmentation, recipe.alpha, recipe.beta)
     if recipe.update == "joint":  # beside the first loss, α does more than scale
@@ -94,7 +96,7 @@ def fit(
     chosen = ARMS[choose("arm", arm, ARMS)]
     chosen.check(task)
     recipe = replace(recipe, **chosen.recipe)
-    on = find_device(device)
+    on = find_device(device, recipe.precision)
     draws = stream(seed, "pairs")
     keep_freed_memory()
     train = original = _on_device(task, task.train, on)

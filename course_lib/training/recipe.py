@@ -7,6 +7,7 @@ from course_lib.arms.generators import KINDS
 from course_lib.arms.traditional import BOUNDS
 from course_lib.losses import CLASSIFICATION_LOSSES
 from course_lib.models import INITIALISATIONS, NETWORKS, READINGS
+from course_lib.support.devices import PRECISIONS
 from course_lib.support.validation import CourseError, choose, number, whole_number
 
 MOST_EPOCHS, MOST_IMAGES = 10**6, 2**20  # a batch of more is a slip of the keyboard
@@ -36,6 +37,7 @@ class Recipe(Choices):
     last_epochs: int = 10  # whose accuracy on all unseen images is averaged
     balance: bool = False  # copy images of the class that has fewer, until both have as many
     readings: bool = True  # whether unseen images are also scored under the other READINGS
+    precision: str = "float32"  # of the steps' products; "bfloat16": by autocast
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -58,6 +60,7 @@ class Recipe(Choices):
         choose("update", self.update, ("alternate", "joint"))
         choose("running_statistics", self.running_statistics, READINGS)
         whole_number("last_epochs", self.last_epochs, at_least=1, at_most=MOST_LAST_EPOCHS)
+        choose("precision", self.precision, PRECISIONS)
         choose("initialisation", self.initialisation, INITIALISATIONS)
         choose("smallnet_initialisation", self.smallnet_initialisation, INITIALISATIONS)
         choose("transforms", self.transforms, ("all", "one", *BOUNDS))
