@@ -133,7 +133,7 @@ def forest_plot(
     axes = figure.subplots(len(panels), 1, squeeze=False, sharex=True, height_ratios=shares)[:, 0]
     for place, (name, table) in zip(axes, panels.items(), strict=True):
         if margin is not None:
-            place.axvspan(-100 * margin, 100 * margin, color=GREEN, alpha=0.12, lw=0,
+            place.axvspan(-100 * margin, 100 * margin, color=GREY, alpha=0.13, lw=0,
                           label=f"within ±{100 * margin:g} points")  # fmt: skip
         place.axvline(0, color=GREY, lw=1)
         final = table["low"].notna() if "low" in table else pd.Series(False, table.index)

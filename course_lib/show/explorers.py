@@ -14,10 +14,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from scipy.stats import binom
-from scipy.stats import t as student
 from torch import Tensor
 
-from course_lib.analysis.replication import Estimate, equivalence, verdict
+from course_lib.analysis.replication import estimate, verdict
 from course_lib.analysis.statistics import images_needed, mcnemar_power, wilson_interval
 from course_lib.arms.gan import apply_style
 from course_lib.arms.generators import KINDS, STYLES, choose_kind, load_generator
@@ -119,13 +118,9 @@ def explore_verdict() -> Explorer:
     """See how a mean difference, its standard error and the margin make a verdict."""
 
     def draw(difference: float, standard_error: float, margin: float) -> Figure:
-        mean, error, degrees = difference / 100, standard_error / 100, 5
-        half = error * float(student.isf(0.025, degrees))
-        p = 2 * float(student.sf(abs(mean) / error, degrees))
-        p_equivalent = equivalence(mean, error, degrees, margin / 100)
-        estimate = Estimate(mean, mean - half, mean + half, p, error, degrees, 18, p_equivalent)
-        table = pd.DataFrame([{"claim": "first − second", **estimate._asdict()}])
-        found = verdict(estimate, p, 1, margin / 100)
+        dogs = estimate(difference / 100, (standard_error / 100) ** 2, 5, 18, margin / 100)
+        table = pd.DataFrame([{"claim": "first − second", **dogs._asdict()}])
+        found = verdict(dogs, dogs.p, 1, margin / 100)
         figure = curves.forest_plot({f"“First beats second”:\n{found}": table}, "", margin / 100)
         figure.axes[0].set_xlim(-8, 8)
         return figure

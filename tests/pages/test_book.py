@@ -203,17 +203,21 @@ def test_solutions_are_folded_below_the_stub(page):
     assert "Solution" in solution and "BEGIN SOLUTION" in solution and "open" not in solution[:40]
 
 
-def test_the_cell_for_colab_is_not_shown(tmp_path):
-    cell = new_code_cell("print('on Colab')", metadata={"tags": ["colab", "remove-cell"]})
-    assert "on Colab" not in build(tmp_path, cell)
-
-
-def test_quiz_and_hints_stay_folded(tmp_path):
+def test_a_quiz_stays_folded(tmp_path):
     choice = (
         "<details><summary>Yes.</summary><p><strong>No.</strong> A <em>reply</em>.</p></details>"
     )
     text = build(tmp_path, new_markdown_cell(f"**1.** A $p$?\n\n{choice}\n\n{choice}"))
     assert text.count(choice) == 2 and "<math>" in text
+
+
+def test_hints_unfold_and_what_only_asserts_is_not_there(tmp_path):
+    hint = "<details>\n<summary>First hint</summary>\n\nTry `dim=1`.\n\n</details>\n\nThe check."
+    hidden = new_code_cell("assert wonderful", metadata={"tags": ["remove-cell"]})
+    text = build(tmp_path, new_markdown_cell(hint), hidden, new_markdown_cell("Next."))
+    (unfolded,) = re.findall(r"(?s)<details>\s*<summary>First hint</summary>(.*?)</details>", text)
+    assert re.search("<p>Try <code.*dim=1.*</code>", unfolded) and "The check." not in unfolded
+    assert "wonderful" not in text and "Next." in text
 
 
 def test_a_term_is_linked_once_a_page_with_its_meaning(page):
