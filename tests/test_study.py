@@ -53,6 +53,42 @@ def test_a_run_is_written_and_never_done_twice(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            {
+                "arm": "traditional-fresh",
+                "task": "dogs-vs-cats",
+                "source": "stand-in",
+                "strength": 20.0,
+            },
+            "strength 20.0 must be a number from 0 to 2",
+        ),
+        ({"imbalance": 16}, "imbalance 16 leaves 1 of 16"),
+        ({"balance": True}, "both classes have 16 images: none is lacking"),
+        ({"task": "n02099601-vs-n02099601"}, "names one class twice"),
+    ],
+)
+def test_a_refused_run_leaves_nothing_behind(tmp_path, change, message):
+    with pytest.raises(CourseError, match=message) as refused:
+        run(settings_of(**MNIST | change), tmp_path)
+    assert "\n" not in str(refused.value) and not list(tmp_path.glob("*.json"))
+
+
+def test_bad_weights_leave_nothing_behind(tmp_path):
+    (tmp_path / "cut.pth").write_bytes(b"cut")
+    for name, message in (("cut.pth", "holds no weights of"), ("absent.pth", "cannot be read")):
+        bad = settings_of(
+            "dogs-vs-cats", "none", source="stand-in", epochs=1, images_per_class=5, side=32,
+            network="vgg16", vgg_weights=str(tmp_path / name),
+        )  # fmt: skip
+        with pytest.raises(CourseError, match=message) as refused:
+            run(bad, tmp_path)
+        assert "\n" not in str(refused.value)
+    assert not list(tmp_path.glob("*.json"))
+
+
+@pytest.mark.parametrize(
     "change", [{"seed": 1}, {"epochs": 3}, {"batch_size": 8}, {"loss": "softmax"},
                {"learning_rate": 1e-3}, {"images_per_class": 25}],
 )  # fmt: skip

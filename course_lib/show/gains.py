@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from course_lib.analysis.replication import MARGIN
 from course_lib.analysis.results import Result
 from course_lib.arms import ARMS
+from course_lib.arms.traditional import BOUNDS
 from course_lib.show import GREY
 from course_lib.show.curves import forest_plot
 from course_lib.support.validation import CourseError
@@ -36,7 +37,7 @@ def nuisance_plot(results: Sequence[Result]) -> Figure:
     columns = list(results[0].nuisances) if results else []
     if not columns:
         raise CourseError("results hold no nuisances: run them with nuisances=True")
-    names = sorted(rows, key=lambda name: columns.index(name) if name in columns else -1)
+    names = sorted(rows, key=[*ARMS, *BOUNDS].index)
     means = np.array([[np.mean([run[c] for run in rows[name]]) for c in columns] for name in names])
     size = (1.6 + 0.75 * len(columns), 1 + 0.45 * len(rows))
     figure, place = plt.subplots(figsize=size)

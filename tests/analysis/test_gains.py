@@ -3,9 +3,12 @@ import math
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import pytest
 
-from course_lib.analysis.gains import gains, gains_by_size, leads
+from course_lib.analysis.gains import gains, gains_by_size, label, leads, study_gains
+from course_lib.analysis.plan import PAIR_RUNS
+from course_lib.analysis.replication import crossed_mean
 from course_lib.analysis.results import Result
 from course_lib.analysis.statistics import paired_difference
 from course_lib.show.gains import gain_plot, nuisance_plot, size_plot
@@ -42,6 +45,67 @@ def test_gains_are_paired_by_seed():
     assert flip["mean"] == pytest.approx(0.05) and flip["seeds"] == 3
     to_none = gains(RUNS, to="none").set_index("arm")
     assert to_none.loc["none-matched", "mean"] == pytest.approx(-expected.mean)
+
+
+def test_runs_of_different_strength_are_different_rows():
+    def stronger(run, strength):
+        return dataclasses.replace(run, settings=run.settings | {"strength": strength})
+
+    one, several = (
+        made("traditional-fresh", 0, 150, transforms=["hue"]),
+        made("traditional", 0, 150),
+    )
+    assert label(stronger(several, 0.5)) == "traditional: ×0.5"
+    assert [label(stronger(one, s)) for s in (1.0, 12.5)] == [
+        label(one), "traditional-fresh: hue ×12.5",
+    ]  # fmt: skip
+    baseline = [made("none-matched", seed, 140) for seed in range(3)]
+    runs = [
+        stronger(made("traditional-fresh", seed, right), strength)
+        for strength, right in ((1.0, 150), (2.0, 130))
+        for seed in range(3)
+    ]
+    table = gains(baseline + runs).set_index("arm")["mean"]
+    assert table.index.tolist() == ["traditional-fresh", "traditional-fresh: ×2"]
+    others = gains(baseline + [one, stronger(one, 2), stronger(one, 0.5)])["arm"]
+    assert [name.partition(": ")[2] for name in others] == ["hue", "hue ×2", "hue ×0.5"]
+    assert table["traditional-fresh"] == pytest.approx(0.05)
+    assert table["traditional-fresh: ×2"] == pytest.approx(-0.05)
+
+
+def of_study(pairs):
+    """Runs of three arms on pairs of the plan; the last pair lacks `neural`."""
+    return [
+        made(arm, pair.seed, right + number % 3 * 2, task=pair.task)
+        for number, pair in enumerate(pairs)
+        for arm, right in (("none-matched", 140), ("neural", 130 + number), ("none", 138))
+        if arm != "neural" or pair is not pairs[-1]
+    ]
+
+
+def test_gains_of_the_study_are_preliminary_until_all_pairs_have_run():
+    assert study_gains([]).empty
+    some = study_gains(of_study(PAIR_RUNS[:6])).set_index(["task", "arm"])
+    assert some["runs"].to_dict() == {
+        ("dogs-vs-goldfish", "none"): 3, ("dogs-vs-goldfish", "neural"): 2,
+        ("dogs-vs-cats", "none"): 3, ("dogs-vs-cats", "neural"): 3,
+    }  # fmt: skip
+    assert "low" not in some
+    neural = some.loc[("dogs-vs-cats", "neural")]
+    differences = np.array([-0.05, -0.04, -0.03])  # of pairs 0, 2 and 4
+    assert neural["mean"] == pytest.approx(differences.mean())
+    assert neural["standard error"] == pytest.approx(differences.std(ddof=1) / math.sqrt(3))
+
+    whole = study_gains(of_study(PAIR_RUNS)).set_index(["task", "arm"])
+    cats = [pair for pair in PAIR_RUNS if pair.stratum == "dogs-vs-cats"]
+    expected = crossed_mean(pd.DataFrame(
+        [(p.dog, p.other, p.seed, (PAIR_RUNS.index(p) - 10) / 200) for p in cats],
+        columns=["dog", "other", "seed", "difference"],
+    ))  # fmt: skip
+    found = whole.loc[("dogs-vs-cats", "neural"), ["mean", "low", "high"]]
+    assert found.tolist() == pytest.approx(expected[:3])
+    goldfish = whole.loc[("dogs-vs-goldfish", "neural")]
+    assert math.isnan(goldfish["low"]) and goldfish["runs"] == 17
 
 
 def test_gains_need_their_baseline():
@@ -118,7 +182,7 @@ def test_gains_by_size_and_what_they_are_worth_in_images():
     assert left.lines[1].get_ydata().tolist() == pytest.approx([60, 65, 70])
     assert right.lines[1].get_ydata().tolist() == pytest.approx([10, 5, 0])
     plt.close("all")
-    with pytest.raises(CourseError, match="of 10 images per class must be of one task"):
+    with pytest.raises(CourseError, match="of 10 images per class must be of one task, two arms"):
         gains_by_size([run for run in runs if run.arm == "none-matched"])
 
 

@@ -285,12 +285,12 @@ def exercises():
     found = {}
     for path in list_notebooks():
         cells = read(path).cells
-        imports = next(cell.source for cell in cells if "plt.style.use" in cell.source)
+        code = [cell for cell in cells if cell.cell_type == "code" and "colab" not in tags(cell)]
         places = [place for place, cell in enumerate(cells) if "exercise" in tags(cell)]
         for number, place in enumerate(places, 1):
             tree = ast.parse(cells[place].source)
             (name,) = [node.name for node in tree.body if isinstance(node, ast.FunctionDef)]
-            found[name] = imports, number, *cells[place : place + 3]
+            found[name] = code[0].source, number, *cells[place : place + 3]
     return found
 
 
