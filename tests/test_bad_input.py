@@ -132,6 +132,10 @@ CALLS = {
         lambda t: dataclasses.replace(t, train=t.train._replace(labels=LABELS)),
         "train labels (4,) torch.int64 must be a tensor (48,)",
     ),
+    "fit: one class": (
+        lambda t: fit(dataclasses.replace(t, train=t.train._replace(labels=0 * t.train.labels))),
+        "class 1 has 0 training images: a task has two classes",
+    ),
     "with_copies: a list": (lambda t: t.with_copies([1]), "copies list must be a tensor"),
     "normalise: grey": (lambda t: t.normalise(IMAGES[:, :1]), "must be a tensor (N, 3, H, W)"),
     "denormalise: uint8": (lambda t: t.denormalise(IMAGES), "(N, 3, H, W) of float"),

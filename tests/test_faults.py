@@ -3,18 +3,21 @@
 import datetime
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
+from pathlib import Path
 
 import psutil
 import pytest
 from conftest import write_notebook as write
 
-from course_lib import study as experiments
 from course_lib.analysis.results import read_results, results_table
 from course_lib.study import study
+from course_lib.support import devices
 from course_lib.support.files import runs_folder
 from course_lib.support.validation import CourseError
 
@@ -141,7 +144,7 @@ def test_a_clock_that_jumps_back(tmp_path, monkeypatch):
         def now(cls, zone):
             return cls(next(cls.years), 1, 1, tzinfo=zone)
 
-    monkeypatch.setattr(experiments.datetime, "datetime", Jumping)
+    monkeypatch.setattr(devices.datetime, "datetime", Jumping)
     monkeypatch.setattr(time, "time", iter(range(10**9, 0, -1000)).__next__)
     call = {**SHORT, "folder": tmp_path}
     first, second = study(["mnist-0-vs-8"], ["none"], [0, 1], **call)
@@ -163,12 +166,16 @@ def test_a_disk_that_takes_no_more(tmp_path):
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert "\n" not in str(caught.value)
-    assert not list((tmp_path / "runs").iterdir())
+    assert [path.name for path in (tmp_path / "runs").iterdir()] == [".claims"]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX permissions")
-def test_a_folder_that_may_only_be_read(tmp_path):
-    shut = tmp_path / "shut"
+def test_a_folder_that_may_only_be_read(tmp_path, monkeypatch):
+    # Not in pytest's own folder, into which nobody else may look.
+    monkeypatch.setenv("COURSE_DATA", tempfile.mkdtemp())
+    folder = Path(os.environ["COURSE_DATA"])
+    folder.chmod(0o755)
+    shut = folder / "shut"
     shut.mkdir(mode=0o555)
     was_root = os.geteuid() == 0
     if was_root:  # who may write anywhere
@@ -180,3 +187,20 @@ def test_a_folder_that_may_only_be_read(tmp_path):
         if was_root:
             os.seteuid(0)
     assert not list(shut.iterdir())
+    shutil.rmtree(folder)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX permissions")
+def test_a_data_folder_that_may_not_be_read(tmp_path, monkeypatch):
+    shut = tmp_path / "data"
+    shut.mkdir(mode=0o000)
+    monkeypatch.setenv("COURSE_DATA", str(shut))
+    was_root = os.geteuid() == 0
+    if was_root:
+        os.seteuid(65534)
+    try:
+        with pytest.raises(CourseError, match="data cannot be read: Permission denied"):
+            study(["mnist-0-vs-8"], ["none"], folder=tmp_path / "runs", **SHORT)
+    finally:
+        if was_root:
+            os.seteuid(0)

@@ -18,6 +18,7 @@ from course_lib.analysis.results import (
     result_path,
     results_table,
     show_table,
+    shown,
     write_result,
 )
 from course_lib.arms import ARMS
@@ -49,6 +50,42 @@ def test_a_run_is_written_and_never_done_twice(tmp_path):
     assert path.stat().st_mtime_ns == stamp
     assert again.curves == first.curves and again.seconds == first.seconds
     assert (again.correct["test_last"] == first.correct["test_last"]).all()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            {
+                "arm": "traditional-fresh",
+                "task": "dogs-vs-cats",
+                "source": "stand-in",
+                "strength": 20.0,
+            },
+            "strength 20.0 must be a number from 0 to 2",
+        ),
+        ({"imbalance": 16}, "imbalance 16 leaves 1 of 16"),
+        ({"balance": True}, "both classes have 16 images: none is lacking"),
+        ({"task": "n02099601-vs-n02099601"}, "names one class twice"),
+    ],
+)
+def test_a_refused_run_leaves_nothing_behind(tmp_path, change, message):
+    with pytest.raises(CourseError, match=message) as refused:
+        run(settings_of(**MNIST | change), tmp_path)
+    assert "\n" not in str(refused.value) and not list(tmp_path.glob("*.json"))
+
+
+def test_bad_weights_leave_nothing_behind(tmp_path):
+    (tmp_path / "cut.pth").write_bytes(b"cut")
+    for name, message in (("cut.pth", "holds no weights of"), ("absent.pth", "cannot be read")):
+        bad = settings_of(
+            "dogs-vs-cats", "none", source="stand-in", epochs=1, images_per_class=5, side=32,
+            network="vgg16", vgg_weights=str(tmp_path / name),
+        )  # fmt: skip
+        with pytest.raises(CourseError, match=message) as refused:
+            run(bad, tmp_path)
+        assert "\n" not in str(refused.value)
+    assert not list(tmp_path.glob("*.json"))
 
 
 @pytest.mark.parametrize(
@@ -270,6 +307,18 @@ def test_table(tmp_path):
     unknown = replace(results[0], settings=results[0].settings | {"arm": "of-my-own"})
     without = show_table(results_table([unknown]))
     assert "–" in without and "NaN" not in without and "nan" not in without
+
+
+def test_a_page_shows_what_varies_and_what_was_measured(tmp_path):
+    table = results_table(study(folder=tmp_path, **STUDY | {"seeds": [0, 1]}))
+    page = shown(table, "task", "seed")
+    assert list(page.columns) == ["best validation", "last validation", "test", "seconds"]
+    assert page.index.names == [None, None] and page.index[1][1] == 1
+    assert all("." not in text for text in page["seconds"])
+    assert page["test"].iloc[0] == f"{table['test'][0]:.3f}"
+    table.loc[1, "paper"] = math.nan
+    assert shown(table, "seed")["paper"].tolist() == ["0.972", "–"]
+    assert "source" in shown(table[:1], "task"), "of one run, nobody knows what varies"
 
 
 def test_a_single_transformation_is_named_in_the_table(tmp_path):

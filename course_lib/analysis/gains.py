@@ -1,21 +1,34 @@
 """What each arm gains over a baseline, paired by seed: mean and interval over several runs."""
 
 from collections.abc import Sequence
+from itertools import product
+from typing import Any
 
 import pandas as pd
 
+from course_lib.analysis.plan import PAIR_RUNS
+from course_lib.analysis.replication import crossed_mean
 from course_lib.analysis.results import Result
-from course_lib.analysis.statistics import paired_difference
+from course_lib.analysis.statistics import paired_difference, worth_in_images
 from course_lib.arms import ARMS
+from course_lib.paper import CATS, GOLDFISH
+from course_lib.support.files import BUNDLED
 from course_lib.support.validation import CourseError, choose
 
+SIZES = BUNDLED / "reference" / "sizes"  # runs with 25 to 800 stand-ins of a class
+MATRIX = BUNDLED / "reference" / "nuisances"  # runs with one transformation each, tested on all
 COLUMNS = ("task", "arm", "mean", "low", "high", "seeds")
 
 
 def label(result: Result) -> str:
-    """The run's arm, and its one transformation if it had just one: "traditional: flip"."""
-    only = result.single_transform
-    return f"{result.arm}: {only}" if only else result.arm
+    """The run's arm, its one transformation if it had just one, and a strength that is not 1.
+
+    As in "gan", "traditional: flip", and "traditional: hue ×2".
+    """
+    strength = result.settings.get("strength", 1)  # files from before it existed lack it
+    changes = [result.single_transform, f"×{strength:g}" if strength != 1 else None]
+    named = " ".join(filter(None, changes))
+    return f"{result.arm}: {named}" if named else result.arm
 
 
 def gains(results: Sequence[Result], to: str = "none-matched") -> pd.DataFrame:
@@ -29,7 +42,8 @@ def gains(results: Sequence[Result], to: str = "none-matched") -> pd.DataFrame:
     for result in results:
         by_run.setdefault((result.task, label(result)), {})[result.seed] = result.unseen_accuracy
     order = {arm: place for place, arm in enumerate(ARMS)}
-    names = sorted({name for _, name in by_run}, key=lambda name: order[name.partition(":")[0]])
+    named = dict.fromkeys(name for _, name in by_run)  # in the order of the results, within an arm
+    names = sorted(named, key=lambda name: order[name.partition(":")[0]])
     rows = []
     for task in dict.fromkeys(task for task, _ in by_run):
         baseline = by_run.get((task, to))
@@ -43,3 +57,80 @@ def gains(results: Sequence[Result], to: str = "none-matched") -> pd.DataFrame:
                 found = paired_difference([runs[s] for s in seeds], [baseline[s] for s in seeds])
                 rows.append((task, name, found.mean, found.low, found.high, len(seeds)))
     return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def leads(results: Sequence[Result]) -> pd.DataFrame:
+    """By how much training with a nuisance's own transformation beats the next best row, on it.
+
+    Results have `nuisances`, of one task. A row per nuisance that was trained for: which row is
+    next, and the difference of accuracies, paired by seed, with Student's 95 % interval (0–1).
+    """
+    rows: dict[str, dict[int, dict[str, float]]] = {}
+    for result in results:
+        row = result.single_transform or result.arm
+        rows.setdefault(row, {})[result.seed] = result.nuisances
+    found = {}
+    for name in (name for name in rows if any(name in run for run in rows[name].values())):
+        by_seed = {
+            row: {seed: run[name] for seed, run in runs.items()} for row, runs in rows.items()
+        }
+        own = by_seed.pop(name)
+        if not by_seed or any(runs.keys() != own.keys() for runs in by_seed.values()):
+            raise CourseError("results must have the same seeds in every row, two rows or more")
+        following = max(by_seed, key=lambda row: sum(by_seed[row].values()))
+        lead = paired_difference([*own.values()], [by_seed[following][seed] for seed in own])
+        found[name] = {"next": following, "mean": lead.mean, "low": lead.low, "high": lead.high}
+    return pd.DataFrame.from_dict(found, orient="index")
+
+
+def gains_by_size(results: Sequence[Result], to: str = "none-matched") -> pd.DataFrame:
+    """What one arm gains over another on one task, by the number of training images.
+
+    A row per images per class: accuracies of `to` and of the arm (means over seeds, 0–1), the gain
+    with its interval as in `gains`, and `worth` as in `statistics.worth_in_images`.
+    """
+    arms = dict.fromkeys([to, *(run.arm for run in results)])
+    rows: dict[int, dict[str, Any]] = {}
+    for size in sorted({result.settings["images_per_class"] for result in results}):
+        part = [run for run in results if run.settings["images_per_class"] == size]
+        found = gains(part, to)
+        if len(found) != 1 or len(arms) != 2:
+            raise CourseError(f"results of {size} images per class must be of one task, two arms")
+        of = {arm: [run.unseen_accuracy for run in part if run.arm == arm] for arm in arms}
+        rows[size] = {name: sum(values) / len(values) for name, values in of.items()}
+        rows[size] |= {name: found.loc[0, name] for name in ("mean", "low", "high", "seeds")}
+    table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("images per class")
+    return table.assign(worth=worth_in_images(list(table.index), *(table[arm] for arm in arms)))
+
+
+def study_gains(results: Sequence[Result], to: str = "none-matched") -> pd.DataFrame:
+    """What each arm gains over the arm `to` on the planned study's pairs of classes, by task.
+
+    A row per task and arm: runs (pairs that both have run), mean, and standard error over these;
+    instead of it, low and high by `crossed_mean` as soon as all of a task's pairs are there. The
+    plan makes no claim about these differences, and so they get no verdict.
+    """
+    choose("arm", to, ARMS)
+    runs: dict[tuple[str, int], dict[str, float]] = {}
+    for run in results:
+        runs.setdefault((run.task, run.seed), {})[run.arm] = run.unseen_accuracy
+    rows: list[dict[str, object]] = []
+    for task, arm in product((GOLDFISH, CATS), ARMS):
+        pairs = [pair for pair in PAIR_RUNS if pair.stratum == task]
+        both = [(pair, runs.get((pair.task, pair.seed), {})) for pair in pairs]
+        differences = [
+            (pair.dog, pair.other, pair.seed, arms[arm] - arms[to])
+            for pair, arms in both
+            if {arm, to} <= arms.keys()
+        ]
+        if arm == to or not differences:
+            continue
+        table = pd.DataFrame(differences, columns=["dog", "other", "seed", "difference"])
+        found = table["difference"]
+        rows.append({"task": task, "arm": arm, "runs": len(found), "mean": found.mean()})
+        if len(found) == len(pairs):
+            estimate = crossed_mean(table)
+            rows[-1] |= {"low": estimate.low, "high": estimate.high}
+        else:
+            rows[-1]["standard error"] = found.std() / len(found) ** 0.5
+    return pd.DataFrame(rows)

@@ -44,7 +44,7 @@ def crossed_mean(*strata: pd.DataFrame, margin: float = MARGIN) -> Estimate:
         raise CourseError(f"dogs {sorted(dogs)} must be the same in all strata, one or more")
     variance, degrees = map(float, mean_variance(*cubes))
     mean = float(np.mean([cube.mean() for cube in cubes]))
-    return _estimate(mean, variance, degrees, sum(cube.size for cube in cubes), margin)
+    return estimate(mean, variance, degrees, sum(cube.size for cube in cubes), margin)
 
 
 def mean_variance(*strata: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -98,7 +98,7 @@ def nadeau_bengio(
     values = _differences(differences)
     factor = 1 / len(values) + test_share / (1 - test_share)
     variance = factor * float(values.var(ddof=1))
-    return _estimate(float(values.mean()), variance, len(values) - 1, len(values), margin)
+    return estimate(float(values.mean()), variance, len(values) - 1, len(values), margin)
 
 
 def verdict(estimate: Estimate, p_corrected: float, direction: int, margin: float = MARGIN) -> str:
@@ -116,7 +116,10 @@ def verdict(estimate: Estimate, p_corrected: float, direction: int, margin: floa
     return "inconclusive"
 
 
-def _estimate(mean: float, variance: float, degrees: float, runs: int, margin: float) -> Estimate:
+def estimate(
+    mean: float, variance: float, degrees: float, runs: int, margin: float = MARGIN
+) -> Estimate:
+    """The estimate that a mean, its squared standard error and Student's t make."""
     error = math.sqrt(variance) if variance > 1e-24 else 0.0
     p_equivalent = equivalence(mean, error, degrees, margin)
     if not error:  # all differences are the same

@@ -6,7 +6,7 @@ import base64
 import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
-from math import nan
+from math import isnan, nan
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -16,7 +16,8 @@ import pandas as pd
 from course_lib.paper import PAPER
 from course_lib.support.files import write_whole
 
-SCORED = 500  # images of a part: scores, ids and times right of larger ones are not kept
+SCORED = 500  # images of a part: scores and ids of larger ones are not kept
+COUNTED = 2_000  # and of still larger ones, only the run's own reading: a file stays small
 CORRECT = {"validation_best", "test_best", "test_last"}  # what every file holds, the pilot's too
 T = TypeVar("T")
 
@@ -215,6 +216,19 @@ def _row(result: Result) -> dict:
         "test": result.test_accuracy,
         "seconds": result.seconds,
     }
+
+
+def shown(table: pd.DataFrame, *by: str) -> pd.DataFrame:
+    """A results table for a page, as text: by these columns, then those that vary or measure.
+
+    Three decimals, seconds without, and a dash where there is none.
+    """
+    told = ("source", "arm", "images per class", "seed", "epochs", "paper")
+    same = [name for name in told if name not in by and table[name].nunique(dropna=False) < 2]
+    text = table.drop(columns=same if len(table) > 1 else [])
+    for name, form in _formats(text).items():
+        text[name] = ["–" if isnan(value) else form(value) for value in text[name]]
+    return text.set_index(list(by)).rename_axis([None] * len(by))
 
 
 def show_table(table: pd.DataFrame) -> str:

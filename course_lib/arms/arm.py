@@ -18,6 +18,7 @@ class Choices:
     initialisation: str = "glorot"  # AugNet's, or "torch"
     augnet_gain: float = 1.0  # factor of AugNet's Glorot weights
     transforms: str = "all"  # of the traditional arms; the name of one; "one": one for each image
+    strength: float = 1.0  # factor of the course's range of each of those transformations
     generators: str = "auto"  # "published" ones if they are on disk, else "bundled"
 
     def __post_init__(self) -> None:
@@ -53,6 +54,8 @@ class Arm:
             raise CourseError(f"arm {self.name!r} needs colour: grey images have no style (§6)")
         counts = torch.bincount(task.train.labels, minlength=2).tolist()
         for label, count in enumerate(counts):
+            found = f"labels: class {label} has {count} training images"
+            if not count:
+                raise CourseError(f"{found}: a task has two classes")
             if "pairs" in self.needs and count < 2:
-                found = f"class {label} has {count} training images"
-                raise CourseError(f"labels: {found}: a pair takes 2 or more")
+                raise CourseError(f"{found}: a pair takes 2 or more")

@@ -115,12 +115,16 @@ def copies(task: Task, choices: Choices, seed: int, device: str) -> Tensor:
 def fresh(images: Tensor, task: Task, choices: Choices, seed: int) -> Iterator[Tensor]:
     """The arm `gan-fresh`: each image in a style of its own, drawn anew for each epoch.
 
-    All six styles of all images are made first, and kept under `runs/cache/`.
+    All six styles of all images are made first, and kept under `runs/cache/`: those that this run
+    validates by, too, and in an order of their own, since other seeds split the same images anew.
     """
-    kind, device = choices.generators, images.device.type
-    every = torch.stack(
-        [stylise(images, (style,), generators=kind, device=device).images for style in STYLES]
-    )
+    kind, device, pool = choices.generators, images.device.type, [*images.cpu()]
+    pool += task.validation.images
+    order = sorted(range(len(pool)), key=lambda place: pool[place].numpy().tobytes())
+    back = torch.tensor(order).argsort()[: len(images)]
+    pictures = torch.stack(pool)[order]
+    styles = [stylise(pictures, (one,), generators=kind, device=device).images for one in STYLES]
+    every = torch.stack(styles)[:, back].to(images.device)
     draws, places = stream(seed, "styles"), torch.arange(len(images))
     while True:
         yield every[torch.randint(len(STYLES), (len(images),), generator=draws), places]

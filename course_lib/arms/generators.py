@@ -105,7 +105,8 @@ def _existing(style: str, kind: str) -> Path:
 def read_generator(path: Path, kind: Kind) -> Generator:
     """A generator of this kind from safetensors or a published .pth, else a CourseError."""
     weights = _read_pth(path) if path.suffix == ".pth" else _read_safetensors(path, kind)
-    generator = kind.build()
+    with torch.device("meta"):  # no weights are drawn: a training's random numbers stay its own
+        generator = kind.build()
     own = generator.state_dict()
     for name in sorted(weights.keys() ^ own.keys()):
         state = "missing" if name in own else "new"
@@ -119,7 +120,7 @@ def read_generator(path: Path, kind: Kind) -> Generator:
             raise CourseError(f"{path} is no generator of {kind}: {name} is stored as {layout}")
         if not weights[name].isfinite().all():
             raise CourseError(f"{path} is damaged: {name} holds values that are not finite")
-    generator.load_state_dict(weights)
+    generator.load_state_dict({name: weights[name].float() for name in own}, assign=True)
     return generator.eval()
 
 

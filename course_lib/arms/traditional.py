@@ -44,6 +44,12 @@ class Transforms:
         choose("transforms", name, BOUNDS)
         return Transforms(**{**dict.fromkeys(BOUNDS, 0.0), name: getattr(self, name)})
 
+    def times(self, strength: float) -> Transforms:
+        """Every range times `strength`, 0 for nothing; CourseError beyond a bound."""
+        most = min((BOUNDS[name] / amount for name, amount in self.amounts().items()), default=1.0)
+        number("strength", strength, 0, most)
+        return Transforms(**{name: strength * amount for name, amount in vars(self).items()})
+
     def amounts(self) -> dict[str, float]:
         """Name → range of each transformation that is switched on."""
         return {name: amount for name, amount in vars(self).items() if amount}
@@ -73,9 +79,9 @@ def transforms_for(task: Task) -> Transforms:
 
 
 def chosen(task: Task, choices: Choices) -> Transforms:
-    """The task's transformations, or the one of them that the choices name."""
+    """The task's transformations, or the one of them that the choices name, at their strength."""
     every, name = transforms_for(task), choices.transforms
-    return every if name in ("all", "one") else every.only(name)
+    return (every if name in ("all", "one") else every.only(name)).times(choices.strength)
 
 
 def copies(task: Task, choices: Choices, seed: int, device: str) -> Tensor:

@@ -102,10 +102,7 @@ def run_notebooks(
     make_folder(out / "html")
     make_folder(out / "notebooks")
     for old in (out / "notebooks").glob("*.ipynb"):
-        try:
-            old.unlink()
-        except OSError as error:
-            raise CourseError(f"cannot delete {old}: {error.strerror or error}") from error
+        old.unlink()
 
     executed: list[Path] = []
     # nbclient answers output widgets from two sides and can wait for ever (issue 312): send none.
@@ -137,18 +134,6 @@ class _ThisPython(AsyncKernelManager):
 def _execute(path: Path, target: Path, values: dict, timeout: float, bar: tqdm) -> None:
     """Execute a notebook into `target`, which gets its name when papermill has written it whole."""
     part = target.with_name(f".part-{target.name}")  # papermill writes it anew after each cell
-    try:
-        _execute_into(part, path, target, values, timeout, bar)
-    finally:
-        with suppress(CourseError, OSError):
-            read_notebook(part)
-            part.replace(target)
-        part.unlink(missing_ok=True)
-
-
-def _execute_into(
-    part: Path, path: Path, target: Path, values: dict, timeout: float, bar: tqdm
-) -> None:
     start, begun = time.monotonic(), []  # begun: the cells so far; the last one is running
     try:
         notebook = papermill.execute_notebook(
@@ -185,6 +170,11 @@ def _execute_into(
             wrong = f"{error.filename}: {error.strerror or error}"
             raise CourseError(f"{path.stem} cannot be run: {wrong}") from error
         raise not_written(target, part, error) from error
+    finally:
+        with suppress(CourseError, OSError):
+            read_notebook(part)
+            part.replace(target)
+        part.unlink(missing_ok=True)
     where = "before its first cell"
     if begun:
         code = re.search(r"^ *[^\s#].*", begun[-1].source, re.M)

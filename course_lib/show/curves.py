@@ -39,27 +39,19 @@ def learning_curves(results: Sequence[Result]) -> Figure:
     return figure
 
 
-def arm_curves(results: Sequence[Result], title: str) -> Figure:
-    """Draw Figure XI: each arm's accuracy, as the mean over its seeds, in the registry's styles."""
-    figure, axes = _panels("accuracy", 2, 4.8, 3.8, title=title, sharey=True)
-    for place, part in zip(axes[0], ("train", "validation"), strict=True):
-        for arm, values in _by_arm(results, f"{part}_accuracy").items():
-            _curve(place, values.mean(0), ARMS[arm].line, ARMS[arm].colour, arm, lw=1.4)
-        place.set_title("training images" if part == "train" else "validation images")
-    axes[0, 1].legend(fontsize="small", loc="center left", bbox_to_anchor=(1, 0.5))
-    return figure
-
-
-def arm_panels(results: Sequence[Result], title: str, measure: str = "validation") -> Figure:
-    """Draw Figure XI with a panel for each arm: mean and range over seeds, against `none`."""
+def arm_panels(
+    results: Sequence[Result], title: str, measure: str = "validation", to: str = "none"
+) -> Figure:
+    """Draw Figure XI with a panel for each arm: mean and range over seeds, against the arm `to`."""
     choose("measure", measure, ("train", "validation"))
     curves = _by_arm(results, f"{measure}_accuracy")
-    arms = [arm for arm in curves if arm != "none"]
+    choose("arm", to, curves)
+    arms = [arm for arm in curves if arm != to]
     rows = -(-len(arms) // 3) or 1
     high = 2.1 + 0.5 / rows
     figure, axes = _panels("accuracy", 3, 3.2, high, rows, title, sharex=True, sharey=True)
     for index, (place, arm) in enumerate(zip(axes.flat, arms, strict=False)):
-        for name, line, colour in (("none", "--", "black"), (arm, "-", ARMS[arm].colour)):
+        for name, line, colour in ((to, "--", "black"), (arm, "-", ARMS[arm].colour)):
             values = curves[name]
             epochs = range(1, values.shape[1] + 1)
             place.fill_between(epochs, values.min(0), values.max(0), color=colour, alpha=0.15, lw=0)
@@ -141,7 +133,7 @@ def forest_plot(
     axes = figure.subplots(len(panels), 1, squeeze=False, sharex=True, height_ratios=shares)[:, 0]
     for place, (name, table) in zip(axes, panels.items(), strict=True):
         if margin is not None:
-            place.axvspan(-100 * margin, 100 * margin, color=GREEN, alpha=0.12, lw=0,
+            place.axvspan(-100 * margin, 100 * margin, color=GREY, alpha=0.13, lw=0,
                           label=f"within ±{100 * margin:g} points")  # fmt: skip
         place.axvline(0, color=GREY, lw=1)
         final = table["low"].notna() if "low" in table else pd.Series(False, table.index)

@@ -14,16 +14,15 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from scipy.stats import binom
-from scipy.stats import t as student
 from torch import Tensor
 
-from course_lib.analysis.replication import Estimate, equivalence, verdict
+from course_lib.analysis.replication import estimate, verdict
 from course_lib.analysis.statistics import images_needed, mcnemar_power, wilson_interval
 from course_lib.arms.gan import apply_style
 from course_lib.arms.generators import KINDS, STYLES, choose_kind, load_generator
 from course_lib.arms.traditional import BOUNDS, Transforms, traditional, transforms_for
 from course_lib.images.tasks import Task
-from course_lib.models import CycleGAN
+from course_lib.models import AugNet, CycleGAN
 from course_lib.show import BLUE, GREY, RED, curves, pictures
 from course_lib.training import History
 
@@ -119,13 +118,9 @@ def explore_verdict() -> Explorer:
     """See how a mean difference, its standard error and the margin make a verdict."""
 
     def draw(difference: float, standard_error: float, margin: float) -> Figure:
-        mean, error, degrees = difference / 100, standard_error / 100, 5
-        half = error * float(student.isf(0.025, degrees))
-        p = 2 * float(student.sf(abs(mean) / error, degrees))
-        p_equivalent = equivalence(mean, error, degrees, margin / 100)
-        estimate = Estimate(mean, mean - half, mean + half, p, error, degrees, 18, p_equivalent)
-        table = pd.DataFrame([{"claim": "first − second", **estimate._asdict()}])
-        found = verdict(estimate, p, 1, margin / 100)
+        dogs = estimate(difference / 100, (standard_error / 100) ** 2, 5, 18, margin / 100)
+        table = pd.DataFrame([{"claim": "first − second", **dogs._asdict()}])
+        found = verdict(dogs, dogs.p, 1, margin / 100)
         figure = curves.forest_plot({f"“First beats second”:\n{found}": table}, "", margin / 100)
         figure.axes[0].set_xlim(-8, 8)
         return figure
@@ -203,13 +198,13 @@ def explore_styles(task: Task) -> Explorer:
     return Explorer(question, draw, image=image, strength=FloatSlider(1, min=0, max=1.5, step=0.05))
 
 
-def explore_augnet(task: Task, history: History) -> Explorer:
-    """See any two training images of a class, and what AugNet makes of them after any epoch."""
+def explore_augnet(task: Task, augnets: Mapping[int, AugNet]) -> Explorer:
+    """See any two training images of a class, and what AugNet made of them after each epoch."""
 
     def draw(label: int, source_1: int, source_2: int, epoch: int) -> Figure:
         pair = task.train.images[task.train.labels == label][[source_1, source_2]]
         with torch.inference_mode():
-            made = history.augnets[epoch - 1](*task.normalise(pair).split(1))
+            made = augnets[epoch](*task.normalise(pair).split(1))
         shown = torch.cat([pair, task.denormalise(made), pictures.stretched(made)])
         names = ["source 1", "source 2", f"epoch {epoch}", "stretched"]
         return pictures.image_grid(shown, names, columns=4)
@@ -217,9 +212,9 @@ def explore_augnet(task: Task, history: History) -> Explorer:
     question = "Choose two images of a class, and an epoch."
     options = [(name, label) for label, name in enumerate(task.classes)]
     label = Dropdown(options=options, description="class")
-    last, epochs = torch.bincount(task.train.labels).min().item() - 1, len(history.augnets)
+    last = torch.bincount(task.train.labels).min().item() - 1
     first, second = IntSlider(0, 0, last), IntSlider(1, 0, last)
-    epoch = IntSlider(epochs, 1, epochs)
+    epoch = SelectionSlider(options=list(augnets), value=max(augnets))
     return Explorer(question, draw, label=label, source_1=first, source_2=second, epoch=epoch)
 
 

@@ -10,36 +10,19 @@ from matplotlib.figure import Figure
 from course_lib.analysis.replication import MARGIN
 from course_lib.analysis.results import Result
 from course_lib.arms import ARMS
+from course_lib.arms.traditional import BOUNDS
 from course_lib.show import GREY
+from course_lib.show.curves import forest_plot
 from course_lib.support.validation import CourseError
-
-ROW = 0.3  # inches
 
 
 def gain_plot(table: pd.DataFrame, to: str = "none-matched") -> Figure:
-    """Draw a table of `analysis.gains.gains`: a panel per task, a row per arm, in points.
-
-    The line is no difference, the band one of less than two points either way.
-    """
-    tasks = list(dict.fromkeys(table["task"]))
-    if not tasks:
+    """Draw a table of `analysis.gains.gains` as a `forest_plot`: a panel for each task."""
+    tasks = table.groupby("task", sort=False)
+    panels = {str(task): part.drop(columns="task") for task, part in tasks}
+    if not panels:
         raise CourseError("table has no rows: there is nothing to draw")
-    arms = list(dict.fromkeys(table["arm"]))
-    size = (1.6 + 2.9 * len(tasks), 1.1 + ROW * len(arms))
-    figure, axes = plt.subplots(
-        1, len(tasks), figsize=size, squeeze=False, sharey=True, sharex=True
-    )
-    for place, task in zip(axes[0], tasks, strict=True):
-        place.axvspan(-100 * MARGIN, 100 * MARGIN, color=GREY, alpha=0.13, lw=0)
-        place.axvline(0, color=GREY, lw=1)
-        for _, row in table[table["task"] == task].iterrows():
-            height, colour = arms.index(row["arm"]), ARMS[row["arm"].partition(":")[0]].colour
-            place.plot([100 * row["low"], 100 * row["high"]], [height] * 2, color=colour, lw=2)
-            place.plot(100 * row["mean"], height, "o", color=colour, ms=5)
-        place.set(title=task, xlabel=f"points more than {to}")
-    axes[0, 0].set_yticks(range(len(arms)), arms)
-    axes[0, 0].set_ylim(len(arms) - 0.5, -0.5)
-    return figure
+    return forest_plot(panels, f"Accuracy minus that of {to}", MARGIN)
 
 
 def nuisance_plot(results: Sequence[Result]) -> Figure:
@@ -54,9 +37,8 @@ def nuisance_plot(results: Sequence[Result]) -> Figure:
     columns = list(results[0].nuisances) if results else []
     if not columns:
         raise CourseError("results hold no nuisances: run them with nuisances=True")
-    means = np.array(
-        [[np.mean([run[c] for run in runs]) for c in columns] for runs in rows.values()]
-    )
+    names = sorted(rows, key=[*ARMS, *BOUNDS].index)
+    means = np.array([[np.mean([run[c] for run in rows[name]]) for c in columns] for name in names])
     size = (1.6 + 0.75 * len(columns), 1 + 0.45 * len(rows))
     figure, place = plt.subplots(figsize=size)
     place.imshow(means - means.mean(axis=0), cmap="Blues", aspect="auto")
@@ -65,7 +47,33 @@ def nuisance_plot(results: Sequence[Result]) -> Figure:
         frame = {"boxstyle": "round", "fc": "white", "ec": GREY} if best else None
         place.text(column, row, f"{100 * value:.1f}", ha="center", va="center", bbox=frame)
     place.set_xticks(range(len(columns)), columns)
-    place.set_yticks(range(len(rows)), list(rows))
+    place.set_yticks(range(len(rows)), names)
     place.set(xlabel="tested on", ylabel="trained with")
     place.grid(False)
+    return figure
+
+
+def size_plot(table: pd.DataFrame) -> Figure:
+    """Draw a table of `analysis.gains.gains_by_size`: accuracies, and what the arm gains."""
+    to, arm = table.columns[:2]
+    figure, (left, right) = plt.subplots(1, 2, figsize=(8.4, 2.9))
+    for name in (to, arm):
+        left.plot(
+            table.index,
+            100 * table[name],
+            "o" + ARMS[name].line,
+            color=ARMS[name].colour,
+            label=name,
+        )
+    left.set(title="Accuracy", ylabel="%")
+    left.legend()
+    right.axhspan(-100 * MARGIN, 100 * MARGIN, color=GREY, alpha=0.13, lw=0)
+    right.axhline(0, color=GREY, lw=1)
+    right.vlines(table.index, 100 * table["low"], 100 * table["high"], color=ARMS[arm].colour, lw=2)
+    right.plot(table.index, 100 * table["mean"], "o", color=ARMS[arm].colour, ms=5)
+    right.set(title=f"What {arm} gains", ylabel=f"points more than {to}")
+    for place in (left, right):
+        place.set(xscale="log", xlabel="images per class")
+        place.set_xticks(table.index, map(str, table.index))
+        place.minorticks_off()
     return figure

@@ -33,7 +33,14 @@ def named_path(name: str, text: str) -> Path:
 
 def data_folder() -> Path:
     """Folder of the reader's own data: `$COURSE_DATA` if it is set, else the course's `data/`."""
-    return _folder("COURSE_DATA", BUNDLED)
+    folder = _folder("COURSE_DATA", BUNDLED)
+    try:
+        os.stat(os.path.join(folder, "."))  # pathlib would drop the dot, which asks for more
+    except PermissionError as error:
+        raise CourseError(f"{folder} cannot be read: {error.strerror}") from error
+    except OSError:
+        pass  # not there yet, or no folder: whoever wants a file in it says so
+    return folder
 
 
 def runs_folder() -> Path:
@@ -107,14 +114,21 @@ def not_written(path: Path, temporary: Path, error: OSError) -> CourseError:
 
 def claimed(path: Path) -> FileLock | None:
     """A claim on making a file, until it is released or its process ends; None: another has it."""
+    try:
+        return _claim(path, wait=False)
+    except Timeout:
+        return None
+
+
+def _claim(path: Path, wait: bool) -> FileLock:
     place = path.parent / ".claims" / f"{path.stem}.lock"
     try:
         _make(place.parent)
         mode = 0o664 if _for_group(place.parent) else 0o644
         lock = FileLock(place, mode=mode, thread_local=False)
-        lock.acquire(blocking=False)
+        lock.acquire(blocking=wait)
     except Timeout:
-        return None
+        raise
     except OSError as error:
         raise CourseError(f"cannot write {place}: {error.strerror or error}") from error
     return lock
@@ -132,11 +146,21 @@ def read_arrays(path: Path) -> Arrays | None:
 def cached_arrays(
     name: str, make: Callable[[], Arrays], shapes: Mapping[str, tuple[int, ...]] | None = None
 ) -> Arrays:
-    """The arrays of `runs/cache/NAME.npz`, uint8 of these `shapes`, or else made and kept there."""
+    """The arrays of `runs/cache/NAME.npz`, uint8 of these `shapes`, or else made and kept there.
+
+    Of several processes that ask for the same one makes them, and the others wait.
+    """
     path = runs_folder() / "cache" / f"{name}.npz"
+    if arrays := _read_cached(path, shapes):
+        return arrays
+    with _claim(path, wait=True):
+        if not (arrays := _read_cached(path, shapes)):
+            arrays = make()
+            write_whole(path, lambda temporary: np.savez(temporary, **dict[str, Any](arrays)))
+    return arrays
+
+
+def _read_cached(path: Path, shapes: Mapping[str, tuple[int, ...]] | None) -> Arrays:
     arrays = read_arrays(path) or {}
     found = {key: array.shape for key, array in arrays.items() if array.dtype == np.uint8}
-    if not arrays or shapes not in (None, found):
-        arrays = make()
-        write_whole(path, lambda temporary: np.savez(temporary, **dict[str, Any](arrays)))
-    return arrays
+    return arrays if shapes in (None, found) else {}

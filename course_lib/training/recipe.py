@@ -64,4 +64,6 @@ class Recipe(Choices):
         choose("initialisation", self.initialisation, INITIALISATIONS)
         choose("smallnet_initialisation", self.smallnet_initialisation, INITIALISATIONS)
         choose("transforms", self.transforms, ("all", "one", *BOUNDS))
+        if number("strength", self.strength, 0) == 0 and self.transforms == "one":
+            raise CourseError("strength 0 leaves no transformation for transforms 'one' to draw")
         choose("generators", self.generators, ("auto", *KINDS))

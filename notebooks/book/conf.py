@@ -17,6 +17,10 @@ extensions = [
 ]  # fmt: skip
 html_theme = "sphinx_book_theme"
 html_static_path = ["static"]
+templates_path = ["templates"]
+html_sidebars = {
+    "**": ["book-title.html", "icon-links.html", "search-button-field.html", "sbt-sidebar-nav.html"]
+}
 html_css_files = ["book.css"]
 html_context = {"default_mode": "auto"}
 html_sourcelink_suffix = ""
@@ -41,6 +45,7 @@ if repository := find_repository():
         "use_repository_button": True,
         "launch_buttons": {
             "binderhub_url": "https://mybinder.org", "notebook_interface": "jupyterlab",
+            "colab_url": "https://colab.research.google.com",
         },
         "icon_links": [
             {

@@ -29,7 +29,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.add_html_math_renderer("mathml", (inline, None), (display, None))
     app.connect("builder-inited", _read_targets)
     app.connect("doctree-read", _link)
-    app.connect("html-page-context", _forbid_the_web)
+    app.connect("html-page-context", _finish_page)
     app.connect("autodoc-process-docstring", _keep_bars)
     return {"parallel_read_safe": False}
 
@@ -41,15 +41,25 @@ def _formula(display: bool):
             text = LatexToMathML().convert_with_local_state(latex, displaystyle=display)
         except LatexError:  # as it stands, if it is not understood
             text = f"<code class='latex'>{html.escape(latex)}</code>"
-        translator.body.append(f"<div class='formula'>{text}</div>" if display else text)
+        # The second class has the theme make a wide one a tab stop, so that keys can scroll it.
+        block = f"<div class='formula pst-scrollable-table-container'>{text}</div>"
+        translator.body.append(block if display else text)
         raise nodes.SkipNode
 
     return visit
 
 
-def _forbid_the_web(app: Sphinx, page: str, template: str, context: dict, tree: object) -> None:
+def _finish_page(app: Sphinx, page: str, template: str, context: dict, tree: object) -> None:
+    """Forbid the web; mend two lists that a screen reader would not read as lists."""
     meta = f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
     context["metatags"] = context.get("metatags", "") + meta
+    if page == BIBLIOGRAPHY:
+        context["body"] = context["body"].replace('role="doc-biblioentry"', 'role="listitem"')
+    elif page == "_modules/index":
+        heading, *_ = context["body"].partition("<ul>")
+        context["body"] = (
+            f"{heading}<ul>{''.join(re.findall('<li>.*?</li>', context['body']))}</ul>"
+        )
 
 
 def _keep_bars(*given: Any) -> None:

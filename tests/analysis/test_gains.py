@@ -3,20 +3,23 @@ import math
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import pytest
 
-from course_lib.analysis.gains import gains
+from course_lib.analysis.gains import gains, gains_by_size, label, leads, study_gains
+from course_lib.analysis.plan import PAIR_RUNS
+from course_lib.analysis.replication import crossed_mean
 from course_lib.analysis.results import Result
 from course_lib.analysis.statistics import paired_difference
-from course_lib.show.gains import gain_plot, nuisance_plot
+from course_lib.show.gains import gain_plot, nuisance_plot, size_plot
 from course_lib.support.validation import CourseError
 
 
-def made(arm, seed, right, task="dogs-vs-cats", transforms=()):
+def made(arm, seed, right, task="dogs-vs-cats", transforms=(), size=10):
     """A run with `right` of 100 validation and 100 test images right in its one last epoch."""
     settings = {
         "task": task, "arm": arm, "seed": seed, "source": "stand-in", "epochs": 2, "last_epochs": 1,
-        "running_statistics": "all", "images_per_class": 10, "transforms": dict.fromkeys(transforms, 1),
+        "running_statistics": "all", "images_per_class": size, "transforms": dict.fromkeys(transforms, 1),
     }  # fmt: skip
     half = np.arange(100) < right / 2
     return Result(
@@ -44,6 +47,67 @@ def test_gains_are_paired_by_seed():
     assert to_none.loc["none-matched", "mean"] == pytest.approx(-expected.mean)
 
 
+def test_runs_of_different_strength_are_different_rows():
+    def stronger(run, strength):
+        return dataclasses.replace(run, settings=run.settings | {"strength": strength})
+
+    one, several = (
+        made("traditional-fresh", 0, 150, transforms=["hue"]),
+        made("traditional", 0, 150),
+    )
+    assert label(stronger(several, 0.5)) == "traditional: ×0.5"
+    assert [label(stronger(one, s)) for s in (1.0, 12.5)] == [
+        label(one), "traditional-fresh: hue ×12.5",
+    ]  # fmt: skip
+    baseline = [made("none-matched", seed, 140) for seed in range(3)]
+    runs = [
+        stronger(made("traditional-fresh", seed, right), strength)
+        for strength, right in ((1.0, 150), (2.0, 130))
+        for seed in range(3)
+    ]
+    table = gains(baseline + runs).set_index("arm")["mean"]
+    assert table.index.tolist() == ["traditional-fresh", "traditional-fresh: ×2"]
+    others = gains(baseline + [one, stronger(one, 2), stronger(one, 0.5)])["arm"]
+    assert [name.partition(": ")[2] for name in others] == ["hue", "hue ×2", "hue ×0.5"]
+    assert table["traditional-fresh"] == pytest.approx(0.05)
+    assert table["traditional-fresh: ×2"] == pytest.approx(-0.05)
+
+
+def of_study(pairs):
+    """Runs of three arms on pairs of the plan; the last pair lacks `neural`."""
+    return [
+        made(arm, pair.seed, right + number % 3 * 2, task=pair.task)
+        for number, pair in enumerate(pairs)
+        for arm, right in (("none-matched", 140), ("neural", 130 + number), ("none", 138))
+        if arm != "neural" or pair is not pairs[-1]
+    ]
+
+
+def test_gains_of_the_study_are_preliminary_until_all_pairs_have_run():
+    assert study_gains([]).empty
+    some = study_gains(of_study(PAIR_RUNS[:6])).set_index(["task", "arm"])
+    assert some["runs"].to_dict() == {
+        ("dogs-vs-goldfish", "none"): 3, ("dogs-vs-goldfish", "neural"): 2,
+        ("dogs-vs-cats", "none"): 3, ("dogs-vs-cats", "neural"): 3,
+    }  # fmt: skip
+    assert "low" not in some
+    neural = some.loc[("dogs-vs-cats", "neural")]
+    differences = np.array([-0.05, -0.04, -0.03])  # of pairs 0, 2 and 4
+    assert neural["mean"] == pytest.approx(differences.mean())
+    assert neural["standard error"] == pytest.approx(differences.std(ddof=1) / math.sqrt(3))
+
+    whole = study_gains(of_study(PAIR_RUNS)).set_index(["task", "arm"])
+    cats = [pair for pair in PAIR_RUNS if pair.stratum == "dogs-vs-cats"]
+    expected = crossed_mean(pd.DataFrame(
+        [(p.dog, p.other, p.seed, (PAIR_RUNS.index(p) - 10) / 200) for p in cats],
+        columns=["dog", "other", "seed", "difference"],
+    ))  # fmt: skip
+    found = whole.loc[("dogs-vs-cats", "neural"), ["mean", "low", "high"]]
+    assert found.tolist() == pytest.approx(expected[:3])
+    goldfish = whole.loc[("dogs-vs-goldfish", "neural")]
+    assert math.isnan(goldfish["low"]) and goldfish["runs"] == 17
+
+
 def test_gains_need_their_baseline():
     with pytest.raises(CourseError, match="arm 'pair-mean' has no run on dogs-vs-cats"):
         gains(RUNS, to="pair-mean")
@@ -68,13 +132,16 @@ def test_gain_plot_shows_means_and_intervals_in_points():
     table = gains(RUNS + other)
     figure = gain_plot(table)
     assert [place.get_title() for place in figure.axes] == ["dogs-vs-cats", "dogs-vs-goldfish"]
-    for place in figure.axes:
-        intervals = [line.get_xdata() for line in place.get_lines() if len(line.get_xdata()) == 2]
-        drawn = {tuple(np.round(ends, 6)) for ends in intervals}
-        for _, row in table.iterrows():
-            assert (round(100 * row["low"], 6), round(100 * row["high"], 6)) in drawn
-    labels = [text.get_text() for text in figure.axes[0].get_yticklabels()]
-    assert labels == ["none", "traditional-fresh: flip"]
+    for place, task in zip(figure.axes, dict.fromkeys(table["task"]), strict=True):
+        part = table[table["task"] == task]
+        (intervals,) = place.collections
+        drawn = np.array([segment[:, 0] for segment in intervals.get_segments()])
+        assert drawn == pytest.approx(100 * part[["low", "high"]].to_numpy())
+        (band,) = place.patches
+        assert (band.get_x(), band.get_width()) == (-2, 4)
+        labels = [text.get_text() for text in place.get_yticklabels()]
+        assert labels == ["none", "traditional-fresh: flip"]
+    assert figure.get_suptitle() == "Accuracy minus that of none-matched"
     plt.close(figure)
 
 
@@ -96,3 +163,46 @@ def test_nuisance_plot_shows_means_and_frames_the_best():
     plt.close("all")
     with pytest.raises(CourseError, match="results hold no nuisances"):
         nuisance_plot(RUNS)
+
+
+def test_gains_by_size_and_what_they_are_worth_in_images():
+    """Plain accuracy is .5, .6, .7 at 10, 40, 160; the arm's .6, .65, .7: 4, 2 and 1 times."""
+    runs = [
+        made(arm, seed, right + 2 * seed, size=size)
+        for size, plain, fresh in ((10, 98, 118), (40, 118, 128), (160, 138, 138))
+        for arm, right in (("none-matched", plain), ("traditional-fresh", fresh))
+        for seed in range(3)
+    ]
+    table = gains_by_size(runs)
+    assert table.index.tolist() == [10, 40, 160]
+    assert table["none-matched"].tolist() == pytest.approx([0.5, 0.6, 0.7])
+    assert table["mean"].tolist() == pytest.approx([0.1, 0.05, 0])
+    assert table["worth"].tolist() == pytest.approx([4, 2, 1])
+    left, right = size_plot(table).axes
+    assert left.lines[1].get_ydata().tolist() == pytest.approx([60, 65, 70])
+    assert right.lines[1].get_ydata().tolist() == pytest.approx([10, 5, 0])
+    plt.close("all")
+    with pytest.raises(CourseError, match="of 10 images per class must be of one task, two arms"):
+        gains_by_size([run for run in runs if run.arm == "none-matched"])
+
+
+def test_the_lead_of_a_transformation_on_its_own_nuisance():
+    """On `shift`, training with it has 80, 84, 82 %; the next best row is none-matched, with 70."""
+    accuracies = {
+        "shift": [{"plain": 0.9, "shift": right} for right in (0.80, 0.84, 0.82)],
+        "hue": [{"plain": 0.9, "shift": 0.6}] * 3,
+        "none-matched": [{"plain": 0.9, "shift": 0.7}] * 3,
+    }
+    runs = []
+    for row, tests in accuracies.items():
+        of = ("none-matched", ()) if row == "none-matched" else ("traditional-fresh", [row])
+        for seed, nuisances in enumerate(tests):
+            run = made(of[0], seed, 100, transforms=of[1])
+            runs.append(dataclasses.replace(run, nuisances=nuisances))
+    table = leads(runs)
+    assert table.index.tolist() == ["shift"] and table.loc["shift", "next"] == "none-matched"
+    expected = paired_difference([0.8, 0.84, 0.82], [0.7] * 3)
+    found = table.loc["shift", ["mean", "low", "high"]].tolist()
+    assert found == pytest.approx([expected.mean, expected.low, expected.high])
+    with pytest.raises(CourseError, match="the same seeds in every row"):
+        leads(runs[:-1])

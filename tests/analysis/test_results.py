@@ -88,7 +88,7 @@ def test_of_large_parts_a_file_keeps_less(tmp_path, monkeypatch):
     monkeypatch.setattr("course_lib.study.SCORED", 100)  # the 200 test images are many then
     result = run(settings_of(arm="none", epochs=2, **MNIST), tmp_path)
     assert result.images.keys() == {"validation"} == {name.split("_")[0] for name in result.scores}
-    assert set(result.times_right) == {"all test"} | {f"{r} validation" for r in READINGS}
+    assert set(result.times_right) == {f"{r} {p}" for r in READINGS for p in ("validation", "test")}
     assert len(result.correct["test_last"]) == 200 and result.unseen_accuracy > 0
 
 

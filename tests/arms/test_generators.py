@@ -253,6 +253,14 @@ def test_fresh_styles_are_drawn_for_each_image_in_each_epoch():
     assert not torch.equal(next(ARMS["gan-fresh"].fresh(images, task, Recipe(), 3)), epochs[0])
 
 
+def test_seeds_that_split_the_same_images_share_their_styles():
+    for seed in (0, 1):
+        task = load_task("dogs-vs-goldfish", "stand-in", seed, images_per_class=10, side=32)
+        copies = next(ARMS["gan-fresh"].fresh(task.train.images, task, Recipe(), seed))
+        assert copies.shape == task.train.images.shape
+    assert len(list((runs_folder() / "cache").glob("styles-*.npz"))) == len(STYLES)
+
+
 # Weights files
 
 

@@ -10,7 +10,7 @@ from course_lib.analysis.comparison import differences, paper_table
 from course_lib.analysis.results import results_table
 from course_lib.arms import ARMS, Arm
 from course_lib.paper import PAPER
-from course_lib.show.curves import arm_curves
+from course_lib.show.curves import arm_panels
 from course_lib.study import is_run, study
 from course_lib.support.validation import CourseError
 from course_lib.training import Recipe, fit
@@ -35,9 +35,9 @@ def test_a_new_arm_is_one_entry_and_one_function(tmp_path, monkeypatch):
     assert table["arm"].tolist() == ["none", "negative"] * 3
     assert "negative" in paper_table(results, [], "dogs-vs-cats")["arm"].tolist()
     assert differences(results, "dogs-vs-cats")["arm"].tolist() == ["negative"]
-    figure = arm_curves(results, "negatives")
-    lines = {line.get_label(): line for line in figure.axes[0].get_lines()}
-    assert lines["negative"].get_color() == "#123456" and lines["negative"].get_linestyle() == "-."
+    figure = arm_panels(results, "negatives")
+    (_, line), colour = figure.axes[0].get_lines(), "#123456"
+    assert (line.get_label(), line.get_color()) == ("negative", colour)
     plt.close(figure)
 
 

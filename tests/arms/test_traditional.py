@@ -232,3 +232,31 @@ def test_one_transformation_for_each_image(tiny_task):
         copies(tiny_task, recipe, 3, "cpu"),
         next(fresh(tiny_task.train.images, tiny_task, recipe, 3)),
     )
+
+
+def test_strength_scales_every_range_and_one_changes_nothing():
+    assert PICTURES.times(1.0) == PICTURES
+    assert PICTURES.times(0).amounts() == {}
+    twice = PICTURES.times(2.0)
+    assert {name: 2 * most for name, most in PICTURES.amounts().items()} == twice.amounts()
+    assert PICTURES.only("rotate").times(12).rotate == BOUNDS["rotate"]
+
+
+def test_strength_reaches_the_copies_and_the_record(tiny_task):
+    def first(strength):
+        recipe = Recipe(transforms="rotate", strength=strength)
+        return copies(tiny_task, recipe, 0, "cpu"), facts(tiny_task, recipe, "cpu")["transforms"]
+
+    nothing, weak, course = first(0.0), first(0.5), first(1.0)
+    assert torch.equal(nothing[0], tiny_task.train.images)
+    assert not torch.equal(weak[0], course[0])
+    assert (nothing[1], weak[1], course[1]) == ({}, {"rotate": 7.5}, {"rotate": 15.0})
+
+
+def test_strength_out_of_range(tiny_task):
+    with pytest.raises(CourseError, match="strength -1 must be"):
+        Recipe(strength=-1)
+    with pytest.raises(CourseError, match="strength 0 leaves no"):
+        Recipe(transforms="one", strength=0)
+    with pytest.raises(CourseError, match="strength 2.5 must be"):  # flip's bound is reached at 2
+        fit(tiny_task, "traditional-fresh", Recipe(strength=2.5))

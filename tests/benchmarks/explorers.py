@@ -49,7 +49,7 @@ def main() -> None:
         "explore_interval (01)": widgets.explore_interval(),
         "explore_transforms (02)": widgets.explore_transforms(tasks[0]),
         "explore_styles (03)": widgets.explore_styles(tasks[0]),
-        "explore_augnet (04)": widgets.explore_augnet(small, history),
+        "explore_augnet (04)": widgets.explore_augnet(small, dict(enumerate(history.augnets, 1))),
         "explore_weights (04)": widgets.explore_weights(small, history.sources, made),
         "explore_mcnemar (06)": widgets.explore_mcnemar(),
         "explore_power (06)": widgets.explore_power(),

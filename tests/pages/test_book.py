@@ -203,6 +203,23 @@ def test_solutions_are_folded_below_the_stub(page):
     assert "Solution" in solution and "BEGIN SOLUTION" in solution and "open" not in solution[:40]
 
 
+def test_a_quiz_stays_folded(tmp_path):
+    choice = (
+        "<details><summary>Yes.</summary><p><strong>No.</strong> A <em>reply</em>.</p></details>"
+    )
+    text = build(tmp_path, new_markdown_cell(f"**1.** A $p$?\n\n{choice}\n\n{choice}"))
+    assert text.count(choice) == 2 and "<math>" in text
+
+
+def test_hints_unfold_and_what_only_asserts_is_not_there(tmp_path):
+    hint = "<details>\n<summary>First hint</summary>\n\nTry `dim=1`.\n\n</details>\n\nThe check."
+    hidden = new_code_cell("assert wonderful", metadata={"tags": ["remove-cell"]})
+    text = build(tmp_path, new_markdown_cell(hint), hidden, new_markdown_cell("Next."))
+    (unfolded,) = re.findall(r"(?s)<details>\s*<summary>First hint</summary>(.*?)</details>", text)
+    assert re.search("<p>Try <code.*dim=1.*</code>", unfolded) and "The check." not in unfolded
+    assert "wonderful" not in text and "Next." in text
+
+
 def test_a_term_is_linked_once_a_page_with_its_meaning(page):
     (link,) = re.findall(r'<a[^>]*href="GLOSSARY.html#term-flip"[^>]*>[^<]*</a>', page)
     assert 'title="an image, seen in a mirror."' in link and ">flip<" in link
@@ -257,10 +274,11 @@ def test_the_address_above_shown_code_is_named_without_a_dead_link(page):
 
 def test_launch_buttons_appear_with_the_repository(tmp_path, monkeypatch):
     link = new_markdown_cell("The [README](../README.md).")
-    assert not re.search("mybinder|codespaces|github.com", build(tmp_path, link))
+    assert not re.search("mybinder|colab|codespaces|github.com", build(tmp_path, link))
     monkeypatch.setenv("COURSE_REPOSITORY", "https://github.com/ann/course")
     text = build(tmp_path, link)
     for address in (
+        "https://colab.research.google.com/github/ann/course/blob/main/notebooks/00_a.ipynb",
         "https://mybinder.org/v2/gh/ann/course/main?urlpath=lab/tree/notebooks/00_a.ipynb",
         "https://codespaces.new/ann/course",
         "https://github.com/ann/course/blob/main/README.md",

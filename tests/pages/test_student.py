@@ -36,7 +36,7 @@ STUB = '''def double(x):
 TINY = """from course_lib.paper import PRESETS, Preset
 
 PRESETS["quick"] = Preset(2, 10, side=32, last_epochs=1, readings=False)
-live_steps, watched_images = 2, 60"""
+live_steps, watched_images, seeds = 2, 60, [0, 1, 2]"""
 
 
 def read(path):
@@ -104,6 +104,15 @@ def test_documents_are_copied_and_the_guide_goes_to_instructors_alone(source, tm
     assert [name for name in names(tmp_path / "mine") if name.endswith("md")] == ["GLOSSARY.md"]
     start(tmp_path / "mine", solutions=True, source=source)
     assert (tmp_path / "mine" / "INSTRUCTORS.md").read_text() == "# INSTRUCTORS.md"
+
+
+def test_no_copy_answers_its_questions(tmp_path):
+    for name, path in start(tmp_path / "mine").items():
+        for cell in code_cells(read(path)):
+            assert "SOLUTION" not in cell.source
+            assert (cell.outputs, cell.execution_count) == ([], None)
+        answer = {"02_traditional.ipynb": r"\b77\b", "05_control.ipynb": "not the originals"}
+        assert not re.search(answer.get(name, "(?!)"), path.read_text(encoding="utf-8"))
 
 
 @pytest.mark.parametrize("page", list_notebooks(), ids=lambda path: path.stem)
@@ -260,13 +269,16 @@ def test_every_copy_runs_and_only_checks_stop(tmp_path, monkeypatch):
         notebook, kernel_name="python3", timeout=300, allow_error_names=["NotImplementedError"]
     )
     client.execute(cwd=str(tmp_path / "mine"))
-    stopped = [
-        cell.id
+    errors = {
+        cell.id: output.traceback
         for cell in code_cells(notebook)
-        if any(output.output_type == "error" for output in cell.outputs)
-    ]
+        for output in cell.outputs
+        if output.output_type == "error"
+    }
     checks = [cell.id for cell in code_cells(notebook) if "check" in tags(cell)]
-    assert stopped == checks and len(checks) >= 14
+    assert list(errors) == checks and len(checks) >= 14
+    for lines in errors.values():
+        assert len(lines) == 1 and re.match(r"Exercise \d is yours\. Write \w+: ", lines[0])
 
 
 def test_make_lab_opens_a_copy_that_git_ignores():

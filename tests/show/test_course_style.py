@@ -70,7 +70,6 @@ FIGURES = {
     "pair_rows": lambda all, cats: pictures.pair_rows(small_task(), history(), [1, 3]),
     "network_figure": lambda all, cats: pictures.network_figure(training=True),
     "learning_curves": lambda all, cats: curves.learning_curves(cats[:3]),
-    "arm_curves": lambda all, cats: curves.arm_curves(cats, "Figure XI"),
     "arm_panels": lambda all, cats: curves.arm_panels(cats, "Figure XI"),
     "learned_curves": lambda all, cats: curves.learned_curves(history(), "epoch 3 of 3"),
     "augmentation_losses": lambda all, cats: curves.augmentation_losses(all, "Losses"),

@@ -12,6 +12,7 @@ from made_up import history
 from course_lib.analysis.comparison import differences, reference_results
 from course_lib.arms import ARMS
 from course_lib.show import curves
+from course_lib.support.validation import CourseError
 
 
 @pytest.fixture(autouse=True)
@@ -51,20 +52,20 @@ def test_learning_curves_of_each_run(cats):
     assert loss.get_title() == f"dogs-vs-cats\n({cats[0].source})" and not loss.get_xlabel()
 
 
-def test_arm_curves_are_means_over_seeds_in_the_styles_of_the_registry(cats):
-    _, validation = curves.arm_curves(cats, "Figure XI").axes
-    assert legend(validation) == [arm for arm in ARMS if len(of(cats, arm))]
-    for line, arm in zip(validation.lines, legend(validation), strict=True):
-        assert line.get_ydata() == pytest.approx(of(cats, arm).mean(0))
-        assert line.get_color() == ARMS[arm].colour and line.get_linestyle() == ARMS[arm].line
-
-
 def test_a_new_arm_of_the_registry_is_drawn(cats, monkeypatch):
     monkeypatch.setitem(ARMS, "made-up", SimpleNamespace(colour="#123456", line="-."))
     new = [replace(one, settings=one.settings | {"arm": "made-up"}) for one in cats[:2]]
-    line = curves.arm_curves([*cats, *new], "").axes[1].lines[-1]
+    line = curves.arm_panels([*cats, *new], "").axes[9].lines[-1]
     assert (line.get_label(), line.get_color()) == ("made-up", "#123456")
-    assert curves.arm_panels([*cats, *new], "").axes[9].get_legend()
+
+
+def test_panels_of_training_images_against_any_arm(cats):
+    shown = curves.arm_panels(cats, "", "train", to="control").axes[0]
+    assert legend(shown) == ["control", "none"]
+    for line, arm in zip(shown.lines, legend(shown), strict=True):
+        assert line.get_ydata() == pytest.approx(of(cats, arm, "train_accuracy").mean(0))
+    with pytest.raises(CourseError, match="gan-fresh"):
+        curves.arm_panels(cats, "", to="gan-fresh")
 
 
 @pytest.mark.parametrize("count", [1, 3, 4, 9])

@@ -31,7 +31,7 @@ def explorers():
         "explore_interval": widgets.explore_interval(),
         "explore_transforms": widgets.explore_transforms(tasks[0]),
         "explore_styles": widgets.explore_styles(tasks[0]),
-        "explore_augnet": widgets.explore_augnet(tasks[0], history),
+        "explore_augnet": widgets.explore_augnet(tasks[0], dict(enumerate(history.augnets, 1))),
         "explore_weights": widgets.explore_weights(tasks[0], history.sources, made),
         "explore_mcnemar": widgets.explore_mcnemar(),
         "explore_power": widgets.explore_power(),

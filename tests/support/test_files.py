@@ -1,5 +1,8 @@
 """What is cached is made once, and again when the file is not what it should be."""
 
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+
 import numpy as np
 import pytest
 
@@ -21,7 +24,19 @@ def cached(made, shape=(2, 3), shapes=None):
 
 def test_made_once(made):
     assert (cached(made) == 1).all() and (cached(made) == 1).all() and len(made) == 1
-    assert [path.name for path in (runs_folder() / "cache").iterdir()] == ["things-1.npz"]
+    assert [path.name for path in (runs_folder() / "cache").glob("*.npz")] == ["things-1.npz"]
+
+
+def test_made_once_by_those_who_ask_at_once(made):
+    started = Barrier(3)
+
+    def ask(_):
+        started.wait()
+        return cached(made)
+
+    with ThreadPoolExecutor(3) as pool:
+        assert all((images == 1).all() for images in pool.map(ask, range(3)))
+    assert len(made) == 1
 
 
 @pytest.mark.parametrize("content", [b"", b"no zip"])
