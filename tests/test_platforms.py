@@ -123,8 +123,8 @@ def is_a_windows_name(name):
 def test_a_results_name_is_one_on_windows(arm):
     for task in (*TASKS, *POOLED, "n02099601-vs-n02085620", "folder-Cups-vs-Mugs"):
         settings = {"task": task, "arm": arm, "seed": 10**6}
-        path = result_path(PureWindowsPath(r"C:\Course\runs\paper"), settings, "0123456789ab")
-        assert path.parent == PureWindowsPath("C:/Course/runs/paper")
+        path = result_path(PureWindowsPath(r"C:\course\runs\paper"), settings, "0123456789ab")
+        assert path.parent == PureWindowsPath("C:/course/runs/paper")
         assert is_a_windows_name(path.name) and len(path.name) < 100
 
 
@@ -246,7 +246,7 @@ def test_official_names_have_slashes():
     assert folder.names("val/images") == ["val/images/n00000001_0.JPEG"]
 
 
-@pytest.mark.parametrize("path", [r"C:\Users\me\my pictures", "D:/my/pictures"])
+@pytest.mark.parametrize("path", [r"C:\my files\pictures", "D:/my/pictures"])
 def test_a_folder_with_a_drive_is_named_whole(path):
     with pytest.raises(CourseError) as caught:
         load_task(f"folder:{path}")
