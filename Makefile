@@ -4,6 +4,8 @@ PYTHON ?= python3
 BIN = .venv/bin
 # Where the notebooks keep their runs while they are tested.
 NBVAL_RUNS ?= $(CURDIR)/runs/nbval
+# Which notebooks `make store` runs.
+PAGES ?= notebooks/*.ipynb
 
 .PHONY: course test lab book data check paper store install
 
@@ -45,9 +47,9 @@ store: install
 	$(BIN)/python -m course_lib marks
 	COURSE_DATA="$(CURDIR)/tests/no-data" COURSE_STAND_INS=1 COURSE_RUNS="$(CURDIR)/runs/store" $(BIN)/python -m nbconvert --to notebook \
 		--execute --inplace --ExecutePreprocessor.record_timing=False \
-		--ExecutePreprocessor.store_widget_state=False notebooks/*.ipynb
+		--ExecutePreprocessor.store_widget_state=False $(PAGES)
 	# What a cell printed, in one piece. nbconvert does this before it executes: hence by itself.
-	$(BIN)/python -m nbconvert --to notebook --inplace --coalesce-streams notebooks/*.ipynb
+	$(BIN)/python -m nbconvert --to notebook --inplace --coalesce-streams $(PAGES)
 
 install: .venv/installed
 

@@ -74,7 +74,9 @@ def _write_source(
         title, _, opening = (texts or [path.stem])[0].strip().partition("\n")
         index += f"\n## [{title.lstrip('# ')}]({path.name})\n\n{opening.strip()}\n"
     if results:
-        table = f"# Results\n\n```{{raw}} html\n<div class='results'>{results}</div>\n```\n"
+        # The theme makes a wide one of this class a tab stop, so that keys can scroll it.
+        box = f"<div class='results pst-scrollable-table-container'>{results}</div>"
+        table = f"# Results\n\n```{{raw}} html\n{box}\n```\n"
         (source / "results.md").write_text(table, encoding="utf-8")
     if (source / "references.bib").exists():
         shutil.copy(CONFIGURATION / "bibliography.md", source)

@@ -42,7 +42,7 @@ def _formula(display: bool):
         except LatexError:  # as it stands, if it is not understood
             text = f"<code class='latex'>{html.escape(latex)}</code>"
         # The second class has the theme make a wide one a tab stop, so that keys can scroll it.
-        block = f"<div class='formula jp-RenderedHTMLCommon'>{text}</div>"
+        block = f"<div class='formula pst-scrollable-table-container'>{text}</div>"
         translator.body.append(block if display else text)
         raise nodes.SkipNode
 
@@ -56,7 +56,10 @@ def _finish_page(app: Sphinx, page: str, template: str, context: dict, tree: obj
     if page == BIBLIOGRAPHY:
         context["body"] = context["body"].replace('role="doc-biblioentry"', 'role="listitem"')
     elif page == "_modules/index":
-        context["body"] = re.sub(r"(?<=.)</?ul>(?!\s*\Z)", "", context["body"])
+        heading, *_ = context["body"].partition("<ul>")
+        context["body"] = (
+            f"{heading}<ul>{''.join(re.findall('<li>.*?</li>', context['body']))}</ul>"
+        )
 
 
 def _keep_bars(*given: Any) -> None:

@@ -203,12 +203,7 @@ def test_solutions_are_folded_below_the_stub(page):
     assert "Solution" in solution and "BEGIN SOLUTION" in solution and "open" not in solution[:40]
 
 
-def test_the_cell_for_colab_is_not_shown(tmp_path):
-    cell = new_code_cell("print('on Colab')", metadata={"tags": ["colab", "remove-cell"]})
-    assert "on Colab" not in build(tmp_path, cell)
-
-
-def test_quiz_and_hints_stay_folded(tmp_path):
+def test_a_quiz_stays_folded(tmp_path):
     choice = (
         "<details><summary>Yes.</summary><p><strong>No.</strong> A <em>reply</em>.</p></details>"
     )
