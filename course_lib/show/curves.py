@@ -155,7 +155,7 @@ def forest_plot(
             name if len(name) < 18 else name.replace(" − ", "\n− ") for name in table.iloc[:, 0]
         ]
         place.set_yticks(range(len(table)), names, fontsize="small")
-        place.xaxis.set_major_locator(MaxNLocator(integer=True))
+        place.xaxis.set_major_locator(MaxNLocator(7, integer=True))
     axes[-1].set_xlabel("points of accuracy")
     labels: dict[str, Any] = {}
     for place in axes:
