@@ -17,25 +17,14 @@ HALF = {"epochs": 2, "batch_size": 16, "learning_rate": 1e-3, "precision": "bflo
 
 @pytest.fixture
 def processor(monkeypatch):
-    """Says what the processor can; a torch of a year ago is asked in its own way."""
+    """Says what the processor can."""
 
-    def can(old=False, **capabilities):
-        if old:
-            monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
-            found = {
-                "_is_avx512_bf16_supported": "avx512_bf16",
-                "_is_amx_tile_supported": "amx_bf16",
-            }
-            for name, key in found.items():
-                answer = capabilities.get(key, False)
-                monkeypatch.setattr(torch.cpu, name, lambda a=answer: a, raising=False)
-        else:
-            monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities, raising=False)
+    def can(**capabilities):
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities, raising=False)
 
     return can
 
 
-@pytest.mark.parametrize("old", [False, True])
 @pytest.mark.parametrize(
     ("capabilities", "native"),
     [
@@ -46,8 +35,8 @@ def processor(monkeypatch):
         ({}, False),
     ],
 )
-def test_the_processor_is_asked(processor, capabilities, native, old):
-    processor(old, **capabilities)
+def test_the_processor_is_asked(processor, capabilities, native):
+    processor(**capabilities)
     assert (precision("cpu") == torch.bfloat16) is native
     assert find_device("cpu", "float32") == torch.device("cpu")
     if native:
@@ -55,6 +44,11 @@ def test_the_processor_is_asked(processor, capabilities, native, old):
     else:
         with pytest.raises(CourseError, match="'bfloat16' is only emulated by this cpu: choose f"):
             find_device("cpu", "bfloat16")
+
+
+def test_an_older_torch_cannot_tell(monkeypatch):
+    monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
+    assert precision("cpu") == torch.float32
 
 
 @pytest.mark.parametrize(("native", "found"), [(True, torch.bfloat16), (False, torch.float32)])

@@ -67,9 +67,7 @@ def leads(results: Sequence[Result]) -> pd.DataFrame:
         rows.setdefault(row, {})[result.seed] = result.nuisances
     found = {}
     for name in (name for name in rows if any(name in run for run in rows[name].values())):
-        by_seed = {
-            row: {seed: run[name] for seed, run in runs.items()} for row, runs in rows.items()
-        }
+        by_seed = {row: {s: run[name] for s, run in runs.items()} for row, runs in rows.items()}
         own = by_seed.pop(name)
         if not by_seed or any(runs.keys() != own.keys() for runs in by_seed.values()):
             raise CourseError("results must have the same seeds in every row, two rows or more")

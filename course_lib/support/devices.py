@@ -49,12 +49,8 @@ def precision(device: str) -> torch.dtype:
     kind = find_device(device).type
     fast = kind == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
     if kind == "cpu":  # others emulate it, several times slower
-        if hasattr(torch.cpu, "get_capabilities"):
-            found = torch.cpu.get_capabilities()
-            fast = bool(found.get("avx512_bf16") or found.get("amx_bf16"))
-        else:  # an older torch
-            asked = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
-            fast = any(getattr(torch.cpu, name, lambda: False)() for name in asked)
+        found: dict = getattr(torch.cpu, "get_capabilities", dict)()  # an older torch cannot tell
+        fast = bool(found.get("avx512_bf16") or found.get("amx_bf16"))
     return torch.bfloat16 if fast else torch.float32
 
 
