@@ -435,7 +435,6 @@ def test_a_bad_source_replaces_nothing(small_classes, tmp_path):
 
 
 def test_two_at_once_lose_nothing(small_classes, tmp_path, monkeypatch):
-    monkeypatch.setattr(mirrors, "WAIT_SECONDS", 0.05)
     good, write = given_zip(tmp_path / "good"), mirrors._write_zip
 
     def slowly(path, classes):

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
+from itertools import product
 from math import isnan, nan
 from operator import attrgetter
 from pathlib import Path
@@ -33,10 +34,11 @@ from course_lib.analysis.replication import (
 )
 from course_lib.analysis.results import Result, read_results
 from course_lib.analysis.statistics import holm
+from course_lib.arms import ARMS
 from course_lib.models import READINGS
 from course_lib.paper import CATS, GOLDFISH, MNIST, PAPER
 from course_lib.support.files import runs_folder
-from course_lib.support.validation import CourseError
+from course_lib.support.validation import CourseError, choose
 
 STRATA = {"goldfish": (GOLDFISH,), "cats": (CATS,), "pooled": (GOLDFISH, CATS)}
 # Run after the rest; the plan makes no claim about them, and so they get no verdict.
@@ -98,6 +100,25 @@ def study_table(results: Sequence[Result]) -> pd.DataFrame:
             row |= _so_far(unseen)
         rows.append(row)
     return _with_verdicts(pd.DataFrame(rows))
+
+
+def study_gains(results: Iterable[Result], to: str = "none-matched") -> pd.DataFrame:
+    """What each arm gains over the arm `to` on the study's pairs so far: a row per task and arm.
+
+    Columns: runs (pairs that both have run), mean, standard error over these, or low and high by
+    `crossed_mean` where all of a task's pairs are there. The plan makes no claim about these.
+    """
+    runs, rows = _by_run(results), []
+    for task, arm in product((GOLDFISH, CATS), ARMS):
+        asked = Comparison("", arm, choose("arm", to, ARMS), 0)
+        (table,) = _paired(runs, PAIR_RUNS, asked, (task,), _unseen)
+        if arm != to and len(table):
+            row = {"task": task, "arm": arm, "runs": len(table)} | _so_far([table])
+            if len(table) == len(PAIR_RUNS) // 2:
+                estimate = crossed_mean(table)
+                row |= {"low": estimate.low, "high": estimate.high, "standard error": nan}
+            rows.append(row)
+    return pd.DataFrame(rows)
 
 
 def averages_table(results: Sequence[Result]) -> pd.DataFrame:

@@ -1,17 +1,13 @@
 """What each arm gains over a baseline, paired by seed: mean and interval over several runs."""
 
 from collections.abc import Sequence
-from itertools import product
 from typing import Any
 
 import pandas as pd
 
-from course_lib.analysis.plan import PAIR_RUNS
-from course_lib.analysis.replication import crossed_mean
 from course_lib.analysis.results import Result
 from course_lib.analysis.statistics import paired_difference, worth_in_images
 from course_lib.arms import ARMS
-from course_lib.paper import CATS, GOLDFISH
 from course_lib.support.files import BUNDLED
 from course_lib.support.validation import CourseError, choose
 
@@ -101,36 +97,3 @@ def gains_by_size(results: Sequence[Result], to: str = "none-matched") -> pd.Dat
         rows[size] |= {name: found.loc[0, name] for name in ("mean", "low", "high", "seeds")}
     table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("images per class")
     return table.assign(worth=worth_in_images(list(table.index), *(table[arm] for arm in arms)))
-
-
-def study_gains(results: Sequence[Result], to: str = "none-matched") -> pd.DataFrame:
-    """What each arm gains over the arm `to` on the planned study's pairs of classes, by task.
-
-    A row per task and arm: runs (pairs that both have run), mean, and standard error over these;
-    instead of it, low and high by `crossed_mean` as soon as all of a task's pairs are there. The
-    plan makes no claim about these differences, and so they get no verdict.
-    """
-    choose("arm", to, ARMS)
-    runs: dict[tuple[str, int], dict[str, float]] = {}
-    for run in results:
-        runs.setdefault((run.task, run.seed), {})[run.arm] = run.unseen_accuracy
-    rows: list[dict[str, object]] = []
-    for task, arm in product((GOLDFISH, CATS), ARMS):
-        pairs = [pair for pair in PAIR_RUNS if pair.stratum == task]
-        both = [(pair, runs.get((pair.task, pair.seed), {})) for pair in pairs]
-        differences = [
-            (pair.dog, pair.other, pair.seed, arms[arm] - arms[to])
-            for pair, arms in both
-            if {arm, to} <= arms.keys()
-        ]
-        if arm == to or not differences:
-            continue
-        table = pd.DataFrame(differences, columns=["dog", "other", "seed", "difference"])
-        found = table["difference"]
-        rows.append({"task": task, "arm": arm, "runs": len(found), "mean": found.mean()})
-        if len(found) == len(pairs):
-            estimate = crossed_mean(table)
-            rows[-1] |= {"low": estimate.low, "high": estimate.high}
-        else:
-            rows[-1]["standard error"] = found.std() / len(found) ** 0.5
-    return pd.DataFrame(rows)

@@ -223,8 +223,8 @@ def shown(table: pd.DataFrame, *by: str) -> pd.DataFrame:
 
     Three decimals, seconds without, and a dash where there is none.
     """
-    told = ("source", "arm", "images per class", "seed", "epochs", "paper")
-    same = [name for name in told if name not in by and table[name].nunique(dropna=False) < 2]
+    told = {"source", "arm", "images per class", "seed", "epochs", "paper"} - {*by}
+    same = [name for name in table if name in told and table[name].nunique(dropna=False) < 2]
     text = table.drop(columns=same if len(table) > 1 else [])
     for name, form in _formats(text).items():
         text[name] = ["–" if isnan(value) else form(value) for value in text[name]]

@@ -3,7 +3,6 @@
 import hashlib
 import io
 import re
-import time
 import zipfile
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -13,7 +12,7 @@ from urllib.parse import urlsplit
 
 from course_lib.images import tiny_imagenet
 from course_lib.support.download import DownloadFailed, NoRanges, fetch_file, fetch_range
-from course_lib.support.files import BUNDLED, claimed, data_folder, make_folder, write_whole
+from course_lib.support.files import BUNDLED, alone, data_folder, make_folder, write_whole
 from course_lib.support.progress import progress_bar
 from course_lib.support.validation import CourseError
 
@@ -24,7 +23,6 @@ MIRRORS = (
 DIGESTS = BUNDLED / "tiny-imagenet-200.sha256"  # of the default classes' images, for sha256sum
 MEMBER = re.compile(r"(train/(n\d{8})/images/\2_\d+|val/images/val_\d+)\.JPEG")
 HOST = re.compile(r"\w[\w-]*(\.\w[\w-]*)*\.?|[\da-f]*:[\da-f:.]+")  # a name or IPv6 address
-WAIT_SECONDS = 1.0  # for another call that fetches
 NEAR = 2**16  # bytes asked for at a time: the zip has a class's training images side by side
 SIZE, MD5 = 248_100_043, "90528d7ca1a48142e341f4ef8d21d0de"  # of the official zip, in bytes
 COUNTS = (500, 50)  # images per class, for training and validation
@@ -57,9 +55,7 @@ def fetch_tiny_imagenet(
     if set(wnids) <= _usable(target, wnids, others=False).keys():
         return target
     make_folder(data_folder())
-    while (claim := claimed(target)) is None:
-        time.sleep(WAIT_SECONDS)
-    try:
+    with alone(target):
         kept = _usable(target, wnids, others=True)
         missing = [wnid for wnid in wnids if wnid not in kept]
         if not missing:  # another call has brought them
@@ -73,8 +69,6 @@ def fetch_tiny_imagenet(
             raise CourseError(f"{given} is not there: name the official zip or its folder")
         if classes is not None:
             write_whole(target, lambda path: _write_zip(path, kept | classes))
-    finally:
-        claim.release()
     return target
 
 

@@ -31,9 +31,8 @@ def strength_plot(results: Sequence[Result], to: str = "none-matched") -> Figure
             panel.setdefault(run.settings["strength"], []).append(run)
     if not panels:
         raise CourseError(f"results hold no run besides {to!r}: there is nothing to draw")
-    figure, axes = plt.subplots(
-        len(panels), 1, figsize=(3.7, 2 * len(panels) + 0.3), sharey=True, squeeze=False
-    )  # as narrow as a telephone
+    size = (3.7, 2 * len(panels) + 0.3)  # as narrow as a telephone
+    figure, axes = plt.subplots(len(panels), 1, figsize=size, sharey=True, squeeze=False)
     for place, (name, runs) in zip(axes[:, 0], panels.items(), strict=True):
         strengths = sorted(runs)
         table = pd.concat([gains([*baseline, *runs[strength]], to) for strength in strengths])
@@ -55,9 +54,8 @@ def reliability_plot(tables: Mapping[str, pd.DataFrame]) -> Figure:
     A dot above the diagonal is right more often than it says, one below it less often. Bars show
     which share of the images has that confidence.
     """
-    figure, axes = plt.subplots(
-        1, len(tables), figsize=(2.3 * len(tables) + 0.5, 3.1), sharey=True, squeeze=False
-    )
+    size = (2.3 * len(tables) + 0.5, 3.1)
+    figure, axes = plt.subplots(1, len(tables), figsize=size, sharey=True, squeeze=False)
     for place, (name, table) in zip(axes[0], tables.items(), strict=True):
         share = table["images"] / table["images"].sum()
         place.bar(table["confidence"], share, BAR, color=GREY, alpha=0.3, label="share of images")

@@ -5,8 +5,8 @@ import os
 import shutil
 import tempfile
 import uuid
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -120,6 +120,16 @@ def claimed(path: Path) -> FileLock | None:
         return None
 
 
+@contextmanager
+def alone(path: Path) -> Iterator[None]:
+    """Make a file while no other process makes it: the others wait."""
+    lock = _claim(path, wait=True)
+    try:
+        yield
+    finally:
+        lock.release()
+
+
 def _claim(path: Path, wait: bool) -> FileLock:
     place = path.parent / ".claims" / f"{path.stem}.lock"
     try:
@@ -153,7 +163,7 @@ def cached_arrays(
     path = runs_folder() / "cache" / f"{name}.npz"
     if arrays := _read_cached(path, shapes):
         return arrays
-    with _claim(path, wait=True):
+    with alone(path):
         if not (arrays := _read_cached(path, shapes)):
             arrays = make()
             write_whole(path, lambda temporary: np.savez(temporary, **dict[str, Any](arrays)))

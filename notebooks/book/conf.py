@@ -18,9 +18,7 @@ extensions = [
 html_theme = "sphinx_book_theme"
 html_static_path = ["static"]
 templates_path = ["templates"]
-html_sidebars = {
-    "**": ["book-title.html", "icon-links.html", "search-button-field.html", "sbt-sidebar-nav.html"]
-}
+html_sidebars = {"**": ["book-title.html", "search-button-field.html", "sbt-sidebar-nav.html"]}
 html_css_files = ["book.css"]
 html_context = {"default_mode": "auto"}
 html_sourcelink_suffix = ""

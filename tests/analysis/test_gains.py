@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from course_lib.analysis.gains import gains, gains_by_size, label, leads, study_gains
+from course_lib.analysis.claims import study_gains
+from course_lib.analysis.gains import gains, gains_by_size, label, leads
 from course_lib.analysis.plan import PAIR_RUNS
 from course_lib.analysis.replication import crossed_mean
 from course_lib.analysis.results import Result

@@ -41,7 +41,7 @@ def test_the_style_is_applied_by_its_name():
     with plt.style.context(STYLE):
         assert matplotlib.rcParams["figure.constrained_layout.use"]
         assert not matplotlib.rcParams["axes.spines.top"]
-        assert matplotlib.rcParams["grid.color"] == "#e4e4e4"
+        assert matplotlib.rcParams["grid.color"] == "#dcdcda"
 
 
 def some_intervals(accuracies):
