@@ -1,9 +1,7 @@
 """Runs of the paper's experiments and of our own: read if they are done, else trained and kept."""
 
-import datetime
 import hashlib
 import json
-import platform
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields, replace
@@ -16,15 +14,21 @@ import torch
 from filelock import FileLock
 from torch import Tensor, nn
 
-from course_lib import __version__
 from course_lib.analysis.plan import PLAN, STUDY
 from course_lib.analysis.readings import DIGIT_RUNS, READ, nearest, picture_runs, reading_of
-from course_lib.analysis.results import SCORED, Result, read_result, result_path, write_result
+from course_lib.analysis.results import (
+    COUNTED,
+    SCORED,
+    Result,
+    read_result,
+    result_path,
+    write_result,
+)
 from course_lib.arms import ARMS
 from course_lib.arms.traditional import nuisances
 from course_lib.images.tasks import SOURCES, TASKS, Task, image_ids, load_task
 from course_lib.paper import MNIST, PAPER, PRESETS
-from course_lib.support.devices import DEVICES, find_device
+from course_lib.support.devices import DEVICES, find_device, this_machine
 from course_lib.support.files import claimed, make_folder, runs_folder
 from course_lib.support.processes import parallel, worker_count
 from course_lib.support.progress import (
@@ -258,15 +262,6 @@ def _train(index: int, run: Settings, task: Task, steps: Steps) -> tuple[int, Re
         on_epoch=lambda _: steps.add(index),
     )  # fmt: skip
     tests = nuisances(task.test.images) if run.nuisances else {}
-    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
-    environment = {
-        "course": __version__,
-        "python": platform.python_version(),
-        "system": f"{platform.system()} {platform.machine()}",
-        "processor": gpu or torch.backends.cpu.get_cpu_capability(),
-        "threads": 1,
-        "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
-    }
     # Six digits of a curve tell all there is to see, and keep a file small.
     curves = {
         name: [float(f"{value:.6g}") for value in curve] for name, curve in history.curves.items()
@@ -282,7 +277,7 @@ def _train(index: int, run: Settings, task: Task, steps: Steps) -> tuple[int, Re
         curves=curves,
         best_epoch=history.best_epoch,
         correct={name: right.numpy() for name, right in history.correct.items()},
-        environment=environment,
+        environment=this_machine(),
         seconds=sum(history.curves["seconds"]),
         scores={
             name: scores.half().numpy()
@@ -293,6 +288,7 @@ def _train(index: int, run: Settings, task: Task, steps: Steps) -> tuple[int, Re
             f"{reading} {name}": counts.numpy()
             for reading, parts in history.times_right.items()
             for name, counts in parts.items()
+            if len(counts) <= COUNTED or reading == run.recipe.running_statistics
         },
         images={name: image_ids(images) for name, images in small.items()},
         nuisances={name: _accuracy(model, task, images, run) for name, images in tests.items()},

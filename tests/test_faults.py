@@ -15,9 +15,9 @@ import psutil
 import pytest
 from conftest import write_notebook as write
 
-from course_lib import study as experiments
 from course_lib.analysis.results import read_results, results_table
 from course_lib.study import study
+from course_lib.support import devices
 from course_lib.support.files import runs_folder
 from course_lib.support.validation import CourseError
 
@@ -144,7 +144,7 @@ def test_a_clock_that_jumps_back(tmp_path, monkeypatch):
         def now(cls, zone):
             return cls(next(cls.years), 1, 1, tzinfo=zone)
 
-    monkeypatch.setattr(experiments.datetime, "datetime", Jumping)
+    monkeypatch.setattr(devices.datetime, "datetime", Jumping)
     monkeypatch.setattr(time, "time", iter(range(10**9, 0, -1000)).__next__)
     call = {**SHORT, "folder": tmp_path}
     first, second = study(["mnist-0-vs-8"], ["none"], [0, 1], **call)

@@ -4,7 +4,9 @@ import pytest
 import torch
 from torch import nn
 
-from course_lib.models import VGG16, SmallNet, start_vgg16_from
+from course_lib.images.tasks import load_task
+from course_lib.models import VGG16, AugNet, SmallNet, start_vgg16_from
+from course_lib.support.files import BUNDLED
 from course_lib.support.validation import CourseError
 from course_lib.training import Recipe, fit
 
@@ -91,3 +93,21 @@ def test_bad_weights_are_refused_in_one_line(tmp_path, vgg_file, damage):
     for wrong in (path, tmp_path, tmp_path / "absent"):
         with pytest.raises(CourseError, match="holds no weights of torchvision's vgg16_bn"):
             start_vgg16_from(str(wrong), VGG16())
+
+
+def test_the_bundled_augnets_change_what_they_make():
+    """Page 04 loads them: each is a whole AugNet; the faster one's images change visibly."""
+    kept = torch.load(BUNDLED / "augnet" / "dogs-vs-goldfish.pt", weights_only=True)
+    task = load_task("dogs-vs-goldfish", "stand-in", images_per_class=20)
+    pair = [task.normalise(images) for images in task.train.images[:20].split(10)]
+    made = {}
+    for rate, by_epoch in kept.items():
+        assert list(by_epoch) == [1, 2, 5, 10, 20, 40]
+        for epoch, weights in by_epoch.items():
+            assert {weight.dtype for weight in weights.values()} == {torch.float16}
+            augnet = AugNet()
+            augnet.load_state_dict(weights)
+            with torch.inference_mode():
+                made[rate, epoch] = task.denormalise(augnet(*pair)).float()
+    slow, fast = ((made[rate, 40] - made[rate, 1]).abs().mean() for rate in (1e-4, 1e-3))
+    assert fast > 12 and fast > 2 * slow  # of 255

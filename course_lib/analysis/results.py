@@ -17,6 +17,7 @@ from course_lib.paper import PAPER
 from course_lib.support.files import write_whole
 
 SCORED = 500  # images of a part: scores and ids of larger ones are not kept
+COUNTED = 2_000  # and of still larger ones, only the run's own reading: a file stays small
 CORRECT = {"validation_best", "test_best", "test_last"}  # what every file holds, the pilot's too
 T = TypeVar("T")
 

@@ -31,10 +31,9 @@ def strength_plot(results: Sequence[Result], to: str = "none-matched") -> Figure
             panel.setdefault(run.settings["strength"], []).append(run)
     if not panels:
         raise CourseError(f"results hold no run besides {to!r}: there is nothing to draw")
-    figure, axes = plt.subplots(
-        1, len(panels), figsize=(2.6 * len(panels) + 0.6, 2.9), sharey=True, squeeze=False
-    )
-    for place, (name, runs) in zip(axes[0], panels.items(), strict=True):
+    size = (3.7, 2 * len(panels) + 0.3)  # as narrow as a telephone
+    figure, axes = plt.subplots(len(panels), 1, figsize=size, sharey=True, squeeze=False)
+    for place, (name, runs) in zip(axes[:, 0], panels.items(), strict=True):
         strengths = sorted(runs)
         table = pd.concat([gains([*baseline, *runs[strength]], to) for strength in strengths])
         mean, low, high = (100 * table[column].to_numpy() for column in ("mean", "low", "high"))
@@ -42,9 +41,10 @@ def strength_plot(results: Sequence[Result], to: str = "none-matched") -> Figure
         place.axhline(0, color=GREY, lw=1)
         place.plot([0, *strengths], [0, *mean], "o-", color=BLUE, ms=5, lw=1.4)
         place.vlines(strengths, low, high, BLUE, lw=2)
-        place.set(title=name, xlabel="strength")
+        place.set(title=name, ylabel="points")
         place.set_xticks([0, *strengths])
-    axes[0, 0].set_ylabel(f"points more than {to}")
+    axes[-1, 0].set_xlabel("strength")
+    figure.suptitle(f"Points more than {to}", fontsize="medium")
     return figure
 
 
@@ -54,9 +54,8 @@ def reliability_plot(tables: Mapping[str, pd.DataFrame]) -> Figure:
     A dot above the diagonal is right more often than it says, one below it less often. Bars show
     which share of the images has that confidence.
     """
-    figure, axes = plt.subplots(
-        1, len(tables), figsize=(2.7 * len(tables) + 0.5, 3), sharey=True, squeeze=False
-    )
+    size = (2.3 * len(tables) + 0.5, 3.1)
+    figure, axes = plt.subplots(1, len(tables), figsize=size, sharey=True, squeeze=False)
     for place, (name, table) in zip(axes[0], tables.items(), strict=True):
         share = table["images"] / table["images"].sum()
         place.bar(table["confidence"], share, BAR, color=GREY, alpha=0.3, label="share of images")
@@ -66,5 +65,6 @@ def reliability_plot(tables: Mapping[str, pd.DataFrame]) -> Figure:
         place.set(xlabel="confidence", xlim=(0.48, 1.02), ylim=(0, 1.02))
         place.set_xticks(np.linspace(0.5, 1, 6))
     axes[0, 0].set_ylabel("accuracy; share")
-    axes[0, 0].legend(loc="upper left", bbox_to_anchor=(0, 0.8), fontsize="small")
+    handles = axes[0, 0].get_legend_handles_labels()
+    figure.legend(*handles, loc="outside lower center", ncols=3, fontsize="small")
     return figure

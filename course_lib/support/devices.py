@@ -1,6 +1,7 @@
 """Which device torch works on, with how many threads and what memory."""
 
 import ctypes
+import datetime
 import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,6 +9,7 @@ from functools import cache
 
 import torch
 
+from course_lib import __version__
 from course_lib.support.validation import CourseError, choose, whole_number
 
 MOST_THREADS = 4096  # and processes: more is a slip of the keyboard
@@ -66,3 +68,16 @@ def thread_count(threads: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def this_machine() -> dict[str, object]:
+    """What a result says of where and when it was made: versions, processor, date."""
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
+    return {
+        "course": __version__,
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "processor": gpu or torch.backends.cpu.get_cpu_capability(),
+        "threads": 1,
+        "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+    }

@@ -23,6 +23,16 @@ def no_kernel(monkeypatch):
     monkeypatch.setattr(checks, "_kernel", lambda: checks.Finding(True, "not started"))
 
 
+def test_every_bundled_file_of_numbers_has_its_digest():
+    lines = (BUNDLED / "bundled.sha256").read_text(encoding="ascii").splitlines()
+    folders = (BUNDLED, BUNDLED / "styles", BUNDLED / "augnet")
+    there = [path for folder in folders for path in folder.iterdir()]
+    kinds = (".npz", ".safetensors", ".pt")
+    assert {line.split()[1] for line in lines} == {
+        path.relative_to(BUNDLED).as_posix() for path in there if path.suffix in kinds
+    }
+
+
 def test_a_healthy_course(capsys):
     code, lines = report(capsys)
     assert code == 0 and len(lines) == 11

@@ -50,6 +50,16 @@ for rank, index in enumerate(order):
     out[{place}] = largest
 return out"""
 STEP = "(len(p_values) - rank) * p_values[index]"
+GAPS = """place = np.minimum(((confidence - {start}) * {width} * bins).astype(int), {last})
+parts = [place == number for number in np.unique(place)]
+gaps = [abs(confidence[part].mean() - right[part].mean()) for part in parts]
+return {total}"""
+WEIGHTED = "np.average(gaps, weights=[part.sum() for part in parts])"
+THINGS = """things = sources.unique()
+cut = round(share * len(things))
+chosen = torch.isin(sources, {order}[{chosen}])
+"""
+RANDOM = "things[torch.randperm(len(things), generator=generator)]"
 # Function → wrong answers, as the body that a student would write, and part of the check's message.
 MISTAKES: dict[str, list[tuple[str, str]]] = {
     "channel_statistics": [
@@ -269,6 +279,19 @@ MISTAKES: dict[str, list[tuple[str, str]]] = {
         ("half = factor * np.hypot(error, spread)\nreturn -half, half", "lies around the mean"),
         ("half = factor * np.hypot(error, spread)\nreturn mean + half, mean - half", "comes first"),
     ],
+    "calibration_gap": [
+        ("return np.mean(right) - np.mean(confidence)", "never negative"),
+        ("return abs(np.mean(right) - np.mean(confidence))", "in each bin"),
+        (GAPS.format(start=0.5, width=2, last="bins - 1", total="np.mean(gaps)"), "as much as"),
+        (GAPS.format(start=0, width=1, last="bins - 1", total=WEIGHTED), "from ½ to 1"),
+        (GAPS.format(start=0.5, width=2, last="bins", total=WEIGHTED), "in the last bin"),
+    ],
+    "split_by_source": [
+        ("return torch.rand(len(sources), generator=generator) < share", "that is the leak"),
+        (THINGS.format(order=RANDOM, chosen=":cut") + "return torch.nonzero(chosen)", "a bool"),
+        (THINGS.format(order=RANDOM, chosen="cut:") + "return chosen", "a fifth of the things"),
+        (THINGS.format(order="things", chosen=":cut") + "return chosen", "chance decides"),
+    ],
 }  # fmt: skip
 
 
@@ -285,7 +308,8 @@ def exercises():
     found = {}
     for path in list_notebooks():
         cells = read(path).cells
-        code = [cell for cell in cells if cell.cell_type == "code" and "colab" not in tags(cell)]
+        code = (cell for cell in cells if cell.cell_type == "code" and "colab" not in tags(cell))
+        imports = next(code).source
         places = [place for place, cell in enumerate(cells) if "exercise" in tags(cell)]
         for number, place in enumerate(places, 1):
             tree = ast.parse(cells[place].source)
