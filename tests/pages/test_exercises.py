@@ -314,7 +314,7 @@ def exercises():
         for number, place in enumerate(places, 1):
             tree = ast.parse(cells[place].source)
             (name,) = [node.name for node in tree.body if isinstance(node, ast.FunctionDef)]
-            found[name] = code[0].source, number, *cells[place : place + 3]
+            found[name] = imports, number, *cells[place : place + 3]
     return found
 
 
