@@ -48,8 +48,8 @@ def arm_panels(
     choose("arm", to, curves)
     arms = [arm for arm in curves if arm != to]
     rows = -(-len(arms) // 3) or 1
-    high = 2.1 + 0.5 / rows
-    figure, axes = _panels("accuracy", 3, 3.2, high, rows, title, sharex=True, sharey=True)
+    high = 1.7 + 0.5 / rows
+    figure, axes = _panels("accuracy", 3, 2.4, high, rows, title, sharex=True, sharey=True)
     for index, (place, arm) in enumerate(zip(axes.flat, arms, strict=False)):
         for name, line, colour in ((to, "--", "black"), (arm, "-", ARMS[arm].colour)):
             values = curves[name]
@@ -155,7 +155,7 @@ def forest_plot(
             name if len(name) < 18 else name.replace(" − ", "\n− ") for name in table.iloc[:, 0]
         ]
         place.set_yticks(range(len(table)), names, fontsize="small")
-        place.xaxis.set_major_locator(MaxNLocator(integer=True))
+        place.xaxis.set_major_locator(MaxNLocator(7, integer=True))
     axes[-1].set_xlabel("points of accuracy")
     labels: dict[str, Any] = {}
     for place in axes:

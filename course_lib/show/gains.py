@@ -37,7 +37,7 @@ def nuisance_plot(results: Sequence[Result]) -> Figure:
     columns = list(results[0].nuisances) if results else []
     if not columns:
         raise CourseError("results hold no nuisances: run them with nuisances=True")
-    names = sorted(rows, key=[*ARMS, *BOUNDS].index)
+    names = sorted(rows, key=[*ARMS, *columns, *BOUNDS].index)
     means = np.array([[np.mean([run[c] for run in rows[name]]) for c in columns] for name in names])
     size = (1.6 + 0.75 * len(columns), 1 + 0.45 * len(rows))
     figure, place = plt.subplots(figsize=size)
@@ -56,15 +56,9 @@ def nuisance_plot(results: Sequence[Result]) -> Figure:
 def size_plot(table: pd.DataFrame) -> Figure:
     """Draw a table of `analysis.gains.gains_by_size`: accuracies, and what the arm gains."""
     to, arm = table.columns[:2]
-    figure, (left, right) = plt.subplots(1, 2, figsize=(8.4, 2.9))
+    figure, (left, right) = plt.subplots(1, 2, figsize=(8.4, 3.2))
     for name in (to, arm):
-        left.plot(
-            table.index,
-            100 * table[name],
-            "o" + ARMS[name].line,
-            color=ARMS[name].colour,
-            label=name,
-        )
+        left.plot(table.index, 100 * table[name], "o-", color=ARMS[name].colour, label=name)
     left.set(title="Accuracy", ylabel="%")
     left.legend()
     right.axhspan(-100 * MARGIN, 100 * MARGIN, color=GREY, alpha=0.13, lw=0)
