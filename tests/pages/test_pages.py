@@ -151,6 +151,16 @@ def test_plot_cells_end_in_show(page):
             assert cell.source.rstrip().endswith("plt.show()") or "def " in cell.source, cell.source
 
 
+def test_a_figure_says_what_is_seen(page):
+    for cell in code_cells(page):
+        kinds = [output.data for output in cell.outputs if "data" in output]
+        if any("image/png" in data for data in kinds):
+            book = cell.metadata.get("mystnb", {})
+            assert len(book.get("image", {}).get("alt", "").split()) > 5, cell.source
+            if not any("widget-view" in kind for data in kinds for kind in data):
+                assert book.get("figure", {}).get("caption"), cell.source
+
+
 def test_prose_stands_between_code(page):
     for above, below in zip(page.cells, page.cells[1:], strict=False):
         assert "code" not in (above.cell_type,) or below.cell_type == "markdown", below.source
