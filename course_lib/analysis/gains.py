@@ -17,10 +17,7 @@ COLUMNS = ("task", "arm", "mean", "low", "high", "seeds")
 
 
 def label(result: Result) -> str:
-    """The run's arm, its one transformation if it had just one, and a strength that is not 1.
-
-    As in "gan", "traditional: flip", and "traditional: hue ×2".
-    """
+    """The run's arm, its one transformation and a strength that is not 1: "traditional: hue ×2"."""
     strength = result.settings.get("strength", 1)  # files from before it existed lack it
     changes = [result.single_transform, f"×{strength:g}" if strength != 1 else None]
     named = " ".join(filter(None, changes))
