@@ -1,6 +1,7 @@
 """Pictures that change: explorers, redrawn when a control moves, and trainings to watch."""
 
 import base64
+import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 
@@ -166,11 +167,11 @@ def explore_transforms(task: Task) -> Explorer:
         copies = traditional(one.expand(8, -1, -1, -1), Transforms(**amounts), generator)
         return pictures.image_grid(torch.cat([one, copies]), ["original"], columns=9)
 
-    start = vars(transforms_for(task))
-    sliders = {
-        name: FloatSlider(start[name], min=0, max=most, step=most / 100, readout_format=".3f")
-        for name, most in BOUNDS.items()
-    }
+    sliders = {}
+    for name, most in BOUNDS.items():
+        step = 10.0 ** math.floor(math.log10(most / 50))  # .001, .01, .1 or 1: they reach `start`
+        start = getattr(transforms_for(task), name)
+        sliders[name] = FloatSlider(start, min=0, max=most, step=step, readout_format=".3f")
     sliders["hue"].disabled = task.train.images.shape[1] == 1
     question = "How far can each go before you no longer recognise the image?"
     image = IntSlider(0, 0, len(task.train.labels) - 1)

@@ -12,6 +12,7 @@ from IPython import display
 from PIL import Image
 
 from course_lib.analysis.statistics import mcnemar
+from course_lib.arms.traditional import BOUNDS, PICTURES
 from course_lib.images.tasks import TASKS, load_task
 from course_lib.models import Generator
 from course_lib.show import explorers as widgets
@@ -62,6 +63,18 @@ def test_every_control_has_a_label_and_changes_the_picture(explorers, name):
         assert picture.value != before, control.description
         assert Image.open(io.BytesIO(picture.value)).format == "PNG"
     assert not plots_left_open()
+
+
+def test_sliders_of_transformations_reach_the_courses_values_and_their_bounds(explorers):
+    sliders = {
+        control.description: control
+        for control in explorers["explore_transforms"].children
+        if isinstance(control, ipywidgets.FloatSlider)
+    }
+    assert len(sliders) == len(BOUNDS)
+    for name, slider in sliders.items():
+        for value in (getattr(PICTURES, name), BOUNDS[name]):
+            assert value / slider.step == pytest.approx(round(value / slider.step)), name
 
 
 def another(control: ipywidgets.Widget) -> object:
