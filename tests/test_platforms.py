@@ -109,7 +109,7 @@ def test_the_commands_work_where_text_is_not_utf_8(tmp_path):
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     pages = [path.name for path in (tmp_path / "work").glob("*.ipynb")]
-    assert len(pages) == 8 and b"mnist-0-vs-8" in done.stdout
+    assert len(pages) == 9 and b"mnist-0-vs-8" in done.stdout
 
 
 # Names of files.

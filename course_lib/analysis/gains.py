@@ -13,7 +13,6 @@ from course_lib.support.validation import CourseError, choose
 
 SIZES = BUNDLED / "reference" / "sizes"  # runs with 25 to 800 stand-ins of a class
 MATRIX = BUNDLED / "reference" / "nuisances"  # runs with one transformation each, tested on all
-COLUMNS = ("task", "arm", "mean", "low", "high", "seeds")
 
 
 def label(result: Result) -> str:
@@ -49,7 +48,7 @@ def gains(results: Sequence[Result], to: str = "none-matched") -> pd.DataFrame:
             if name != to and (seeds := sorted(runs.keys() & baseline.keys())):
                 found = paired_difference([runs[s] for s in seeds], [baseline[s] for s in seeds])
                 rows.append((task, name, found.mean, found.low, found.high, len(seeds)))
-    return pd.DataFrame(rows, columns=list(COLUMNS))
+    return pd.DataFrame(rows, columns=["task", "arm", "mean", "low", "high", "seeds"])
 
 
 def leads(results: Sequence[Result]) -> pd.DataFrame:

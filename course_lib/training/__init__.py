@@ -29,13 +29,11 @@ SHOWN_CLASSES = (0, 0, 1, 1)  # of the pairs kept in the History
 
 
 def train_step(
-    model: nn.Module, augmenter: Augmenter | None, optimiser: torch.optim.Optimizer,
-    images: Tensor, labels: Tensor, recipe: Recipe, draws: torch.Generator,
-    averages: RunningAverages,
+    model: nn.Module, augmenter: Augmenter | None, optimiser: torch.optim.Optimizer, images: Tensor,
+    labels: Tensor, recipe: Recipe, draws: torch.Generator, averages: RunningAverages,
 ) -> dict[str, Tensor]:  # fmt: skip
     """Train on a batch of images, then on as many generated ones (§5); sums over the batch."""
-    fast = torch.autocast(images.device.type, torch.bfloat16, recipe.precision == "bfloat16")
-    with fast:  # losses, updates and batch normalisation's averages stay float32
+    with _numbers(images, recipe):  # losses, updates and running averages stay float32
         scores = model(images).float()
     loss = classification_loss(scores, smoothed(labels, recipe.label_smoothing), recipe.loss)
     sums = {"train_loss": loss.detach() * len(labels), "train_accuracy": _right(scores, labels)}
@@ -43,7 +41,7 @@ def train_step(
         _descend(optimiser, loss)
     if augmenter is None:
         return sums
-    with averages.of_generated(), fast:
+    with averages.of_generated(), _numbers(images, recipe):
         generated, targets, augmentation = augmenter(images, labels, draws)
         scores = model(generated).float()
     classified = classification_loss(scores, targets, recipe.loss)
@@ -55,6 +53,10 @@ def train_step(
     if augmentation is not None:
         sums["augmentation_loss"] = augmentation.detach() * len(labels)
     return sums
+
+
+def _numbers(images: Tensor, recipe: Recipe) -> torch.autocast:
+    return torch.autocast(images.device.type, torch.bfloat16, recipe.precision == "bfloat16")
 
 
 def _descend(optimiser: torch.optim.Optimizer, loss: Tensor) -> None:
