@@ -28,7 +28,7 @@ def strength_plot(results: Sequence[Result], to: str = "none-matched") -> Figure
     for run in results:
         if run.arm != to:
             panel = panels.setdefault(run.single_transform or "all", {})
-            panel.setdefault(run.settings["strength"], []).append(run)
+            panel.setdefault(run.settings.get("strength", 1.0), []).append(run)
     if not panels:
         raise CourseError(f"results hold no run besides {to!r}: there is nothing to draw")
     size = (3.7, 2 * len(panels) + 0.3)  # as narrow as a telephone
