@@ -29,6 +29,16 @@ def test_the_curve_over_sizes_is_whole_and_decides_something():
     assert ((table["high"] - table["low"]) / 2 < 0.03).all(), "no interval is wider than ±3 points"
 
 
+def test_the_strengths_of_page_08_are_whole():
+    found = {}
+    for result in read(SIZES.parent / "strengths"):
+        level = result.single_transform or "all", result.settings["strength"]
+        found.setdefault(level, set()).add(result.seed)
+    rotations, hues = [("rotate", x) for x in (2, 6, 12)], [("hue", x) for x in (3, 12.5)]
+    assert set(found) == {*(("all", x) for x in (0.5, 1.5, 2)), *rotations, *hues}
+    assert all(seeds == set(range(5)) for seeds in found.values())
+
+
 @pytest.mark.parametrize("block", [0, 10])
 def test_a_transformation_undoes_its_own_nuisance(block):
     """In both blocks of seeds, for three of the four at least, by an interval."""
