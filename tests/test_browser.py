@@ -137,6 +137,7 @@ class Lab:
                 **os.environ,
                 "COURSE_DATA": str(folder / "data"),
                 "COURSE_RUNS": str(folder / "runs"),
+                "COURSE_STAND_INS": "1",  # its data folder is empty on purpose
                 "LOKY_MAX_CPU_COUNT": "1",  # runs so small that a process of their own costs more
                 "JUPYTER_TOKEN": self.token,
                 "JUPYTER_CONFIG_DIR": str(folder / "config"),

@@ -35,7 +35,7 @@ STUB = '''def double(x):
 # For the notebooks' parameters: too small to learn anything, but everything is run.
 TINY = """from course_lib.paper import PRESETS, Preset
 
-PRESETS["quick"] = Preset(2, 10, side=32, last_epochs=1, readings=False)
+PRESETS["quick"] = Preset(2, 30, side=32, last_epochs=1, readings=False)
 live_steps, watched_images, seeds = 2, 60, [0, 1, 2]"""
 
 
