@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -16,6 +17,7 @@ import pytest
 from conftest import write_notebook as write
 
 from course_lib.analysis.results import read_results, results_table
+from course_lib.images.tasks import load_task
 from course_lib.study import study
 from course_lib.support import devices
 from course_lib.support.files import runs_folder
@@ -23,7 +25,8 @@ from course_lib.support.validation import CourseError
 
 pytestmark = pytest.mark.slow
 
-PAGE = """from course_lib.study import study
+PAGE = """from course_lib.images.tasks import load_task
+from course_lib.study import study
 study(["mnist-0-vs-8"], ["none", "neural"], {seeds}, preset="quick", epochs=1, images_per_class=60,
       workers=2)"""
 COURSE = """
@@ -169,6 +172,19 @@ def test_a_disk_that_takes_no_more(tmp_path):
     assert [path.name for path in (tmp_path / "runs").iterdir()] == [".claims"]
 
 
+@contextmanager
+def as_nobody():
+    """Root may read and write anywhere: it acts as a user who may not."""
+    was_root = os.geteuid() == 0
+    if was_root:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        if was_root:
+            os.seteuid(0)
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX permissions")
 def test_a_folder_that_may_only_be_read(tmp_path, monkeypatch):
     # Not in pytest's own folder, into which nobody else may look.
@@ -177,15 +193,9 @@ def test_a_folder_that_may_only_be_read(tmp_path, monkeypatch):
     folder.chmod(0o755)
     shut = folder / "shut"
     shut.mkdir(mode=0o555)
-    was_root = os.geteuid() == 0
-    if was_root:  # who may write anywhere
-        os.seteuid(65534)
-    try:
-        with pytest.raises(CourseError, match="cannot write .*shut.*: Permission denied"):
-            study(["mnist-0-vs-8"], ["none"], folder=shut / "runs", **SHORT)
-    finally:
-        if was_root:
-            os.seteuid(0)
+    load_task("mnist-0-vs-8")  # nobody may not import what this imports on its first call
+    with as_nobody(), pytest.raises(CourseError, match="cannot write .*shut.*: Permission denied"):
+        study(["mnist-0-vs-8"], ["none"], folder=shut / "runs", **SHORT)
     assert not list(shut.iterdir())
     shutil.rmtree(folder)
 
@@ -195,12 +205,5 @@ def test_a_data_folder_that_may_not_be_read(tmp_path, monkeypatch):
     shut = tmp_path / "data"
     shut.mkdir(mode=0o000)
     monkeypatch.setenv("COURSE_DATA", str(shut))
-    was_root = os.geteuid() == 0
-    if was_root:
-        os.seteuid(65534)
-    try:
-        with pytest.raises(CourseError, match="data cannot be read: Permission denied"):
-            study(["mnist-0-vs-8"], ["none"], folder=tmp_path / "runs", **SHORT)
-    finally:
-        if was_root:
-            os.seteuid(0)
+    with as_nobody(), pytest.raises(CourseError, match="data cannot be read: Permission denied"):
+        study(["mnist-0-vs-8"], ["none"], folder=tmp_path / "runs", **SHORT)

@@ -80,12 +80,13 @@ def gains_by_size(results: Sequence[Result], to: str = "none-matched") -> pd.Dat
     with its interval as in `gains`, and `worth` as in `statistics.worth_in_images`.
     """
     arms = dict.fromkeys([to, *(run.arm for run in results)])
+    sizes, tasks = {run.images_per_class for run in results}, {run.task for run in results}
+    if len(arms) != 2 or len(tasks) != 1 or None in sizes:
+        raise CourseError("results must be of one task and two arms, with numbers of images")
     rows: dict[int, dict[str, Any]] = {}
-    for size in sorted({result.settings["images_per_class"] for result in results}):
-        part = [run for run in results if run.settings["images_per_class"] == size]
+    for size in sorted(filter(None, sizes)):
+        part = [run for run in results if run.images_per_class == size]
         found = gains(part, to)
-        if len(found) != 1 or len(arms) != 2:
-            raise CourseError(f"results of {size} images per class must be of one task, two arms")
         of = {arm: [run.unseen_accuracy for run in part if run.arm == arm] for arm in arms}
         rows[size] = {name: sum(values) / len(values) for name, values in of.items()}
         rows[size] |= {name: found.loc[0, name] for name in ("mean", "low", "high", "seeds")}

@@ -31,7 +31,7 @@ def strength_plot(results: Sequence[Result], to: str = "none-matched") -> Figure
             panel.setdefault(run.settings.get("strength", 1.0), []).append(run)
     if not panels:
         raise CourseError(f"results hold no run besides {to!r}: there is nothing to draw")
-    size = (3.7, 2 * len(panels) + 0.3)  # as narrow as a telephone
+    size = (3.7, 2 * len(panels) + 0.3)  # readable at the width of a phone
     figure, axes = plt.subplots(len(panels), 1, figsize=size, sharey=True, squeeze=False)
     for place, (name, runs) in zip(axes[:, 0], panels.items(), strict=True):
         strengths = sorted(runs)

@@ -35,11 +35,10 @@ def data_folder() -> Path:
     """Folder of the reader's own data: `$COURSE_DATA` if it is set, else the course's `data/`."""
     folder = _folder("COURSE_DATA", BUNDLED)
     try:
-        os.stat(os.path.join(folder, "."))  # pathlib would drop the dot, which asks for more
+        with suppress(FileNotFoundError, NotADirectoryError):  # whoever wants a file in it says so
+            os.stat(os.path.join(folder, "."))  # pathlib would drop the dot, which asks for more
     except PermissionError as error:
         raise CourseError(f"{folder} cannot be read: {error.strerror}") from error
-    except OSError:
-        pass  # not there yet, or no folder: whoever wants a file in it says so
     return folder
 
 

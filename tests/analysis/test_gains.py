@@ -183,8 +183,12 @@ def test_gains_by_size_and_what_they_are_worth_in_images():
     assert left.lines[1].get_ydata().tolist() == pytest.approx([60, 65, 70])
     assert right.lines[1].get_ydata().tolist() == pytest.approx([10, 5, 0])
     plt.close("all")
-    with pytest.raises(CourseError, match="of 10 images per class must be of one task, two arms"):
-        gains_by_size([run for run in runs if run.arm == "none-matched"])
+    one_arm = [run for run in runs if run.arm == "none-matched"]
+    all_images = [*runs, made("none-matched", 0, 90, size=None)]
+    two_tasks = [*runs, made("none-matched", 0, 90, task="dogs-vs-goldfish")]
+    for wrong in (one_arm, all_images, two_tasks):
+        with pytest.raises(CourseError, match="one task and two arms, with numbers of images"):
+            gains_by_size(wrong)
 
 
 def test_the_lead_of_a_transformation_on_its_own_nuisance():
